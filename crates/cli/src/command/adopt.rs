@@ -1,4 +1,4 @@
-//! `chyves adopt`: a foreign guest becomes this host's, once its settings that reach the host were decided on.
+//! `chyves adopt`: makes a foreign guest one of this host, after its settings that reach the host have been decided on.
 
 use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
@@ -11,7 +11,7 @@ use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
 use serde_json::{Value, json};
 
-/// What `--trust` without a value means: no key looks like it.
+/// The value of `--trust` without an argument; no key looks like it.
 const ALL: &str = "*";
 
 /// Take over foreign guests
@@ -62,7 +62,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
 }
 
 fn one(session: &Session, world: &World, guest: &Guest, new_identity: bool, request: &Request) -> Result<Option<Report>> {
-    // What is odd has been told by the look at the guest itself.
+    // Oddities were already shown when the guest itself was observed.
     let all = observe::world(&session.runtime, &Look::at_keys(Vec::new()))?.guests;
     let tree = observe::tree(&guest.dataset)?;
     let request = Request { identity: new_identity.then(chyves_host::identity::new), tree, ..request.clone() };
@@ -85,7 +85,7 @@ fn one(session: &Session, world: &World, guest: &Guest, new_identity: bool, requ
     Ok(done.map(|_| Report::new(&guest.name, "adopted").with(json!({ "host_settings": rows(&fates) }))))
 }
 
-/// The settings that reach the host, with what becomes of each.
+/// Shows the settings that reach the host, and what happens to each.
 fn show(session: &Session, guest: &Guest, fates: &[(HostSetting, Fate)]) {
     if session.ui.json {
         session.ui.answer_json(json!({ "object": guest.name.as_str(), "host_settings": rows(fates) }));

@@ -1,4 +1,4 @@
-//! `chyves clone` and `chyves promote`: guests made from another one, and turning round which guest depends on which.
+//! `chyves clone` and `chyves promote`: guests made from another one, and reversing which guest depends on which.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::{Targets, guest_at};
@@ -58,7 +58,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let mut world = session.look(&Look::at(&involved))?;
     let guest = observe::guest(&world, &source)?;
     let others = plan::set::Request { set: set.clone(), unset: Vec::new() };
-    // Settings that are wrong are refused below.
+    // Invalid settings are refused below.
     if plan::set::reads_texts(guest, &others).unwrap_or(false) {
         world = Session::with_texts(&world, guest)?;
     }
@@ -99,7 +99,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         sizes,
         natives,
     };
-    // Each by itself: if one cannot be created, the others still are.
+    // Each separately: if one cannot be created, the others still are.
     let mut lost = Vec::new();
     let names: Vec<GuestName> = names
         .into_iter()
@@ -138,7 +138,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     session.sum_up("clones could not be created", &all, results)
 }
 
-/// Says where a name of a clone is that of a snapshot: `clone web01 good web02` may mean `web01@good`.
+/// Points out that a clone's name is that of a snapshot: `clone web01 good web02` may mean `web01@good`.
 fn snapshot_meant(session: &Session, world: &World, guest: &Guest, names: &[GuestName]) -> Result<()> {
     let [first, .., last] = names else { return Ok(()) };
     if !snapshots::of(world.host.dialect, guest)?.iter().any(|seen| seen.name == first.as_str()) {
@@ -151,11 +151,11 @@ fn snapshot_meant(session: &Session, world: &World, guest: &Guest, names: &[Gues
     )
 }
 
-/// About how much each dataset of a guest has to be sent, from a snapshot or from one that will be taken.
+/// The approximate stream size of each dataset of a guest, from a snapshot or from one that will be taken.
 pub(super) fn sizes(world: &World, guest: &Guest, snapshot: Option<&SnapshotName>) -> Result<BTreeMap<Dataset, Size>> {
     let mut all = vec![guest.dataset.clone()];
     match snapshot {
-        // Those that were added since have no such snapshot.
+        // Volumes that were added since have no such snapshot.
         Some(name) => all.extend(snapshots::volumes_with(guest, name)?.into_iter().map(|(s, _)| s.dataset)),
         None => {
             let volumes = guest.spec()?.disks.into_iter().filter(|d| d.kind == DiskKind::Zvol);

@@ -88,7 +88,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Reads and checks them.
+    /// Reads and checks the documents.
     pub(crate) fn read(&self) -> Result<Vec<(Text, String)>> {
         let files = [(Text::UserData, &self.user_data), (Text::VendorData, &self.vendor_data), (Text::NetworkConfig, &self.network_config)];
         let mut texts = Vec::new();
@@ -149,7 +149,7 @@ fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
     })
 }
 
-/// Works on one guest after the other under its lock, since a file system may have to be mounted to be read.
+/// Processes one guest after the other under its lock, since a file system may have to be mounted for reading.
 fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&World, &Guest) -> Result<()>) -> Result<()> {
     let targets = Targets::parse(guests)?;
     let world = session.look(&targets.look())?;

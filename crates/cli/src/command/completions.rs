@@ -1,4 +1,4 @@
-//! `chyves completions`: what a shell needs to complete commands.
+//! `chyves completions`: the script with which a shell completes commands.
 
 use crate::complete;
 use crate::session::Session;

@@ -1,4 +1,4 @@
-//! `chyves console`: a guest's serial ports on this terminal, or the consoles of several as windows of tmux.
+//! `chyves console`: a guest's serial ports on this terminal, or the consoles of several guests as windows of tmux.
 
 use crate::session::Session;
 use crate::targets::Targets;
@@ -71,14 +71,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     super::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
     let target = control::Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
     let left = console::attach(&session.runtime, target, console::Options { read_only: args.read_only, no_replay: args.no_replay })?;
-    // Who sits here did not see the command that ended the guest. Standard output is the guest's own.
+    // A user at this terminal did not see the command that stopped the guest. Standard output is the guest's own.
     if let (Some(end), true) = (end(guest, &left), std::io::stdin().is_terminal()) {
         session.ui.say(&end);
     }
     Ok(())
 }
 
-/// Why the console is over, where the one who sits there did not end it.
+/// Why the session ended, if the user did not end it.
 fn end(guest: &Guest, left: &Left) -> Option<String> {
     let name = &guest.name;
     match left {
@@ -89,7 +89,7 @@ fn end(guest: &Guest, left: &Left) -> Option<String> {
     }
 }
 
-/// One of the ports that no supervisor has.
+/// Attaches to one of the ports without a supervisor.
 fn at_port(session: &Session, guest: &Guest, number: u16, args: &Args) -> Result<()> {
     let reach = ways::reach(&guest.name, &guest.spec()?.serial, number)?;
     let place = format!("com{number} of {}", guest.name);
@@ -122,7 +122,7 @@ fn running(guest: &Guest) -> Result<()> {
     Err(Problem::not_now(format!("`{name}` is not running")).on(name).hint(format!("type `chyves start {name}` first")))
 }
 
-/// A window of tmux for each guest; then this terminal goes there.
+/// Opens a tmux window for each guest, then attaches this terminal to tmux.
 fn windows(session: &Session, args: &Args) -> Result<()> {
     let targets = Targets::parse(&args.guests)?;
     let world = session.look(&targets.look())?;
@@ -137,7 +137,7 @@ fn windows(session: &Session, args: &Args) -> Result<()> {
         guests.iter().try_for_each(|g| running(g))?;
     }
     let within = std::env::var_os("TMUX").is_some();
-    // tmux tells what there is by failing where there is nothing yet.
+    // tmux fails if there is no session yet.
     let asked = run::own(&ways::windows())?;
     let mut listed = if asked.ok() { Some(asked.stdout) } else { None };
     let mut front = None;
@@ -173,7 +173,8 @@ fn windows(session: &Session, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What a window runs. The server of tmux has the environment of whoever began it, so what matters is said.
+/// The command of a window. The tmux server has the environment of the process that started it, so the relevant variables are
+/// passed explicitly.
 fn console_of(guest: &GuestName, args: &Args) -> Result<Cmd> {
     let program = std::env::current_exe().map_err(|e| Problem::host_cant("cannot find this program's file").because(e))?;
     let mut words: Vec<String> = [runtime::ROOT_VARIABLE, chyves_host::platform::LAB_VARIABLE]

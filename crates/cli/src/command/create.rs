@@ -1,4 +1,4 @@
-//! `chyves create`: a new guest, in one command up to its first boot.
+//! `chyves create`: a new guest, optionally up to its first boot in one command.
 
 use super::cloud_init::Texts;
 use super::ssh_keys::keys_in;
@@ -86,11 +86,11 @@ struct Setup {
     texts: Texts,
 }
 
-/// Settings, and texts that are kept with the guest.
+/// Settings, and texts that are stored with the guest.
 type Told = (Vec<(String, String)>, Vec<(Text, String)>);
 
 impl Setup {
-    /// Settings, and texts that are kept with the guest.
+    /// Reads the settings and the texts.
     fn read(&self) -> Result<Told> {
         let mut settings = Vec::new();
         let mut texts = self.texts.read()?;
@@ -98,7 +98,7 @@ impl Setup {
         let mut number = 0;
         for word in &self.ssh_key {
             for key in keys_in(word)? {
-                // ZFS keeps no longer value everywhere; a file in the guest's file system does.
+                // Not every ZFS stores longer values; a file in the guest's file system is used instead.
                 if key.as_str().len() > VALUE_LIMIT {
                     long.push_str(&format!("{key}\n"));
                 } else {
@@ -109,7 +109,7 @@ impl Setup {
         }
         if !long.is_empty() {
             texts.push((Text::AuthorizedKeys, long));
-            // They are no settings, which alone would say that cloud-init is wanted.
+            // Texts are not settings, which alone would enable cloud-init.
             settings.push((keys::CI_ENABLED.to_owned(), "yes".to_owned()));
         }
         for (key, value) in [(keys::CI_USER, &self.user), (keys::CI_HOSTNAME, &self.hostname)] {
@@ -152,7 +152,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         None => look(Which::None)?,
         Some(image) => {
             let world = look(Which::Named(vec![image.clone()]))?;
-            // The others matter only to whoever has mistyped its name.
+            // All images are needed only to suggest a name.
             if world.images.is_empty() { look(Which::All)? } else { world }
         }
     };
@@ -160,10 +160,10 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let moment = Session::moment(names.len());
     let mut results: Vec<Result<Option<Report>>> = Vec::new();
     let mut made = Vec::new();
-    // Each by itself: if one cannot be created, the others still are.
+    // Each separately: if one cannot be created, the others still are.
     for (index, name) in names.iter().enumerate() {
         let mut request = request(args, name, &settings, &texts);
-        // What it inherits decides, too, whether it could start.
+        // Inherited settings also affect whether it could start.
         let above = plan::create::dataset(&world, &request)?.parent();
         let row = above.map(|above| observe::dataset(&above)).transpose()?.flatten();
         request.defaults = row.map(|row| row.own).unwrap_or_default();
@@ -177,7 +177,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let all = session.sum_up("guests could not be created", &names, results);
     drop(locks);
     if args.start && !session.dry_run && !made.is_empty() {
-        // What was made is started, whatever became of the others.
+        // The created guests are started, even if others could not be created.
         return match (started(session, made), all) {
             (Ok(()), all) => all,
             (started, Ok(())) => started,
@@ -187,7 +187,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     all
 }
 
-/// Creates one guest, or shows how.
+/// Creates one guest, or shows the plan.
 fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Request, moment: &plan::Moment) -> Result<Option<Report>> {
     let name = &request.name;
     let mut plan = plan::create::create(world, request, moment)?;
@@ -199,7 +199,7 @@ fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Re
         observe::is_no_group(&dataset)?;
     }
     let uuid = moment.uuids.first();
-    // Looked for after a failure alone: a guest in such a place is rare, and each query of ZFS counts.
+    // Checked only after a failure: a group in this place is rare, and each query of ZFS costs time.
     let why = |problem| observe::is_no_group(&dataset).err().unwrap_or(problem);
     if session.carry_out(world, &plan, name.as_str()).map_err(why)?.is_none() {
         return Ok(None);
@@ -207,7 +207,7 @@ fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Re
     Ok(Some(Report::new(name, format!("created as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
 }
 
-/// Says of what may not be meant what is about to be made: on a terminal the person decides, elsewhere it is a warning.
+/// Points out something that may not be intended: on a terminal the user decides, elsewhere it is a warning.
 fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &[(String, String)]) -> Result<()> {
     if args.image.is_some() {
         return Ok(());
@@ -237,7 +237,7 @@ fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &
     Ok(())
 }
 
-/// Starts what was made. It stays made, whatever comes of that.
+/// Starts the created guests. They are kept if that fails.
 fn started(session: &Session, names: Vec<GuestName>) -> Result<()> {
     let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     start::usual(session, &Targets::Named(names)).map_err(|problem| {

@@ -47,7 +47,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     })
 }
 
-/// Destroys guests, having shown everything that goes.
+/// Destroys guests, after showing everything that will be destroyed.
 fn destroy(session: &Session, targets: &Targets) -> Result<()> {
     let origins = Origins::default();
     session.each(targets, Pace::InTurn, |world, guest| {

@@ -1,4 +1,4 @@
-//! `chyves dev`: for those who look under the hood.
+//! `chyves dev`: commands for developers and for debugging.
 
 use crate::session::Session;
 use crate::ui::Volume;
@@ -63,7 +63,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the command that is traced; what keeps it from that.
+/// Becomes the command that is traced; returns only on failure.
 fn traced(session: &Session, to: Option<&str>, output: bool, words: &[String]) -> Problem {
     if session.facts.is_some() {
         return Problem::usage("--host is an option of the command that is traced").hint("put it after that command's verb");
@@ -86,7 +86,7 @@ fn traced(session: &Session, to: Option<&str>, output: bool, words: &[String]) -
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(e) => return Problem::host_cant("cannot find this program's file").because(e),
     };
-    // What was said before `dev` holds for the command as well: above all that nothing is to be changed.
+    // The options before `dev` apply to the command as well, in particular --dry-run.
     let volume = session.ui.volume;
     let before = [
         (session.dry_run, "--dry-run"),

@@ -146,7 +146,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Add(args) => add(session, args),
         Verb::Remove { guest, disk, lost } => {
-            // Several guests lose a disk by one word.
+            // A single word can remove a disk of several guests.
             if !session.dry_run
                 && let several @ (Targets::All | Targets::Named(_)) = Targets::parse(&[guest])?
                 && !matches!(&several, Targets::Named(names) if names.len() == 1)
@@ -188,7 +188,7 @@ fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
     words.iter().map(pair).collect()
 }
 
-/// Refuses a disk that was added to a guest which runs without it: nothing would tell its machine of another size.
+/// Refuses a disk that was added to a running guest since its start: its hypervisor does not have the disk.
 fn has_it(session: &Session, guest: &Guest, number: u16) -> Result<()> {
     if !guest.state.is_alive() {
         return Ok(());
@@ -210,13 +210,13 @@ fn has_it(session: &Session, guest: &Guest, number: u16) -> Result<()> {
     .hint(format!("`chyves stop {0}`, then `chyves disk resize {0} {disk} SIZE`", guest.name)))
 }
 
-/// Moves a disk to the trash, or forgets one that is lost.
+/// Moves a disk to the trash, or forgets a lost one.
 fn remove(session: &Session, guests: &str, disk: u16, lost: bool) -> Result<()> {
     if lost {
         return forget(session, guests, disk);
     }
     one(session, guests, disk, "removed", |world, guest, guids| {
-        // What is gone cannot go to the trash.
+        // A missing disk cannot be moved to the trash.
         let found = disks::of(guest, Some(&[disk]), Mount::ForAMoment)?;
         let spec = guest.spec()?;
         match (spec.disks.iter().find(|d| d.number == disk), found::of(&found, disk)) {
@@ -227,10 +227,10 @@ fn remove(session: &Session, guests: &str, disk: u16, lost: bool) -> Result<()> 
     })
 }
 
-/// Forgets a disk that is lost.
+/// Removes the settings of a disk that is lost.
 fn forget(session: &Session, guests: &str, disk: u16) -> Result<()> {
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
-        // Of the disk itself there may be nothing to ask for.
+        // The disk itself may not exist any more.
         let guids = observe::guids(&[guest.dataset.to_string()])?;
         let plan = plan::disk::remove::let_go(world, guest, disk, guids, &Session::moment(1))?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
@@ -238,7 +238,7 @@ fn forget(session: &Session, guests: &str, disk: u16) -> Result<()> {
     })
 }
 
-/// Records what disks are.
+/// Records the actual type and size of disks.
 fn sync(session: &Session, guests: &str, disk: Option<u16>) -> Result<()> {
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let found = disks::of(guest, disk.as_ref().map(std::slice::from_ref), Mount::ForAMoment)?;
@@ -249,8 +249,8 @@ fn sync(session: &Session, guests: &str, disk: Option<u16>) -> Result<()> {
     })
 }
 
-/// The disks of a guest as they are, as far as that can be read now: the file system of a stopped guest is mounted for a
-/// moment unless another command works on the guest.
+/// The actual disks of a guest, as far as they can be read now: the file system of a stopped guest is mounted temporarily,
+/// unless another command holds the guest's lock.
 pub(super) fn seen(session: &Session, guest: &Guest) -> Result<Disks> {
     let lock = (!guest.mounted && !guest.state.is_alive() && rustix::process::geteuid().is_root())
         .then(|| session.runtime.lock_named(&format!("guest.{}", guest.name), Duration::ZERO, &session.typed).ok())
@@ -258,10 +258,11 @@ pub(super) fn seen(session: &Session, guest: &Guest) -> Result<Disks> {
     disks::of(guest, None, if lock.is_some() { Mount::ForAMoment } else { Mount::Never })
 }
 
-/// So many file systems are mounted for a moment to read the disks in them: that takes seconds, and of a thousand minutes.
+/// Maximum number of file systems that are mounted temporarily to read their disks: that takes seconds, and minutes for a
+/// thousand.
 const MOUNTED: usize = 64;
 
-/// The disks of several guests as they are, as far as that can be read now.
+/// The actual disks of several guests, as far as they can be read now.
 pub(super) fn seen_all(session: &Session, guests: &[&Guest]) -> Result<Vec<Disks>> {
     let mut all = disks::of_all(guests)?;
     let closed = |disks: &Disks| disks.values().any(|disk| matches!(disk, Found::Unknown(_)));
@@ -273,7 +274,7 @@ pub(super) fn seen_all(session: &Session, guests: &[&Guest]) -> Result<Vec<Disks
     Ok(all)
 }
 
-/// Does something to one disk of each guest.
+/// Executes a plan for one disk of each guest.
 fn one(
     session: &Session,
     guests: &str,
@@ -341,7 +342,7 @@ fn carry_out(session: &Session, world: &World, guest: &Guest, request: &plan::di
     Ok(done.map(|_| Report::new(&guest.name, format!("disk{number} added")).with(json!({ "disk": number }))))
 }
 
-/// Brings a removed disk back to the guest that it was taken from.
+/// Restores a removed disk to the guest to which it belonged.
 pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
     let trash = session.look(&Look { trash: true, ..Look::default() })?;
     let trashed = plan::delete::find(&trash, wanted)?;
@@ -428,7 +429,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     Session::lacking(answered, lost)
 }
 
-/// The size that is recorded, and what there is instead where that differs.
+/// The recorded size, and the actual state if it differs.
 fn size(disk: &DiskSpec, there: &Found) -> Cell {
     let exact = disk.size.map_or(0, Size::get);
     let recorded = disk.size.map_or_else(|| "-".to_owned(), Size::human);
@@ -440,19 +441,20 @@ fn size(disk: &DiskSpec, there: &Found) -> Cell {
     }
 }
 
-/// Whether what a disk takes is what its guest's file system refers to: a file in one that is not mounted, and the only one.
+/// Whether the space of a disk is what its guest's file system refers to: the only disk file of a file system that is not
+/// mounted.
 fn is_alone(guest: &Guest, disks: &[DiskSpec]) -> bool {
     !guest.mounted && disks.iter().filter(|d| d.kind == DiskKind::Raw).count() == 1
 }
 
-/// The datasets that tell what disks take.
+/// The datasets whose properties show the space of disks.
 fn asked(guest: &Guest, disks: &[DiskSpec]) -> Vec<String> {
     let volumes = disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| guest.dataset.child(disk_name(d.number, d.kind)).to_string());
     let own = is_alone(guest, disks).then(|| guest.dataset.to_string());
     volumes.chain(own).collect()
 }
 
-/// What a disk takes on the pool, where it can be told without mounting anything.
+/// The space that a disk uses on the pool, if it is known without mounting anything.
 fn used(guest: &Guest, disks: &[DiskSpec], disk: &DiskSpec, space: &BTreeMap<String, (u64, u64)>) -> Option<u64> {
     let name = disk_name(disk.number, disk.kind);
     match disk.kind {

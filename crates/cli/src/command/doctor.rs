@@ -1,4 +1,4 @@
-//! `chyves doctor`: is this host fit for guests? All that was found, each with its cure.
+//! `chyves doctor`: checks whether this host is fit for guests; every finding with its remedy.
 
 use super::image;
 use crate::session::Session;
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     list: ListArgs,
 }
 
-/// All columns; people see the first three, and what to do below each line.
+/// All columns; the table shows the first three, and the remedy below each line.
 const COLUMNS: [&str; 4] = ["state", "check", "found", "cure"];
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
@@ -47,7 +47,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     Err(Problem::host_cant(format!("{failing} of {} checks fail: {}", findings.len(), what.join(", "))))
 }
 
-/// Looks at the host, or at the facts that were stated for another.
+/// Checks the host, or the facts that were stated for another host.
 fn look(session: &Session) -> Vec<Finding> {
     let (known, unreadable) = match catalogue::in_force().map_err(|problem| (Catalogue::built_in(), problem)) {
         Ok(known) => (Some(known), None),
@@ -85,8 +85,8 @@ fn of_host(session: &Session, known: &host::Known<'_>) -> Vec<Finding> {
     findings
 }
 
-/// File systems on a pool of this host whose files could act on it, one finding a pool. A copy that came with a stream is guarded
-/// when it is adopted.
+/// File systems on a pool of this host that lack properties which protect the host from their files; one finding per pool. A
+/// received copy gets them when it is adopted.
 fn unguarded(roots: &[Root]) -> Vec<Finding> {
     const NAMED: usize = 3;
     let what = "file systems";
@@ -114,7 +114,7 @@ fn unguarded(roots: &[Root]) -> Vec<Finding> {
     all
 }
 
-/// What guests need and is not there as recorded. Where they cannot be read, that has been reported of the pools.
+/// What guests need that is not as recorded. If guests cannot be read, the checks of the pools have reported it.
 fn drifted(session: &Session) -> Vec<Finding> {
     let look = Look { guests: Which::All, images: Which::All, ..Look::default() };
     let Ok(world) = observe::world(&session.runtime, &look) else { return Vec::new() };
@@ -123,13 +123,13 @@ fn drifted(session: &Session) -> Vec<Finding> {
     findings
 }
 
-/// A guest whose firmware is an image that is not there.
+/// A guest whose firmware image is missing.
 fn lacks_firmware(problem: Problem) -> Finding {
     let cause = problem.causes.iter().fold(problem.message, |text, cause| format!("{text}: {cause}"));
     problem.hints.iter().fold(Finding::warns("images", cause), Finding::cure)
 }
 
-/// Disks that are not what is recorded of them.
+/// Disks that differ from what is recorded.
 fn drifted_disks(session: &Session, world: &World) -> Vec<Finding> {
     let guests: Vec<&Guest> = world.guests.iter().collect();
     let disks = match super::disk::seen_all(session, &guests) {
@@ -148,7 +148,7 @@ fn drifted_disks(session: &Session, world: &World) -> Vec<Finding> {
             read += 1;
             let Some(how) = seen.differs(&disk) else { continue };
             let finding = Finding::warns("disks", format!("disk{} of {}: {how}", disk.number, guest.name));
-            // What is missing tells its own cures.
+            // The error about a missing disk has its own hints.
             let cures = seen.size(guest, &disk).err().map(|problem| problem.hints).unwrap_or_default();
             let sync = format!("`chyves disk sync {} disk{}` records what it is", guest.name, disk.number);
             all.push(if cures.is_empty() { finding.cure(sync) } else { cures.into_iter().fold(finding, Finding::cure) });
@@ -188,7 +188,7 @@ fn show(session: &Session, args: &ListArgs, findings: &[Finding]) {
         session.ui.answer(&text);
         return;
     }
-    // What to do stands below what is not well, where it can be copied from.
+    // The remedy is below the finding, where it can be copied.
     let mut lines = text.lines();
     let heading = lines.next().unwrap_or_default();
     let indent = " ".repeat(heading.find("CHECK").unwrap_or(0));

@@ -1,8 +1,8 @@
-//! The examples that end the help of each command. A test parses every one, and demands one of every command.
+//! The examples at the end of each command's help. A test parses them all, and requires one for every command.
 
 use clap::Command;
 
-/// Commands, and lines that somebody would type.
+/// Commands, and typical command lines.
 const EXAMPLES: &[(&str, &[&str])] = &[
     ("adopt", &["chyves adopt web01", "chyves adopt web01 --drop-host-settings"]),
     ("clone", &["chyves clone web01 web02", "chyves clone web01@before web02,web03 --linked"]),
@@ -109,7 +109,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("version", &["chyves version"]),
 ];
 
-/// A command with its verbs, each with its examples at the end of its help.
+/// Adds examples to the help of a command and of its verbs.
 pub(super) fn with_examples(command: Command) -> Command {
     command.mut_subcommands(|verb| {
         let name = verb.get_name().to_owned();
@@ -122,7 +122,7 @@ pub(super) fn with_examples(command: Command) -> Command {
 
 fn added(command: Command, path: &str) -> Command {
     let lines = EXAMPLES.iter().find(|(known, _)| *known == path).map(|(_, lines)| *lines).unwrap_or_default();
-    // What a command says itself stays.
+    // A command's own text is kept.
     if lines.is_empty() || command.get_after_help().is_some() {
         return command;
     }
@@ -152,7 +152,7 @@ mod tests {
     fn every_example_is_a_command_line() {
         for (path, lines) in EXAMPLES {
             for line in *lines {
-                // What is piped and redirected is the shell's.
+                // Pipes and redirections are the shell's.
                 let own = line.split('|').map(str::trim).find(|part| part.starts_with("chyves")).unwrap();
                 let own = own.split(['<', '>']).next().unwrap().trim();
                 let argv = words::canonical(own.split(' ').map(str::to_owned).collect()).unwrap_or_else(|p| panic!("{line}: {p:?}"));

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     list: ListArgs,
 }
 
-/// Guests and properties among the words: the first word names guests, and others do where they are no property.
+/// Separates guests and properties: the first word names guests, and so does any later word that is not a property.
 fn parted(words: &[String]) -> Result<(Vec<String>, Vec<String>)> {
     let mut guests = vec![words[0].clone()];
     let mut properties = Vec::new();
@@ -37,7 +37,7 @@ fn parted(words: &[String]) -> Result<(Vec<String>, Vec<String>)> {
         } else if properties.is_empty() && !word.contains('.') && words.len() > 2 && word != &words[words.len() - 1] {
             guests.push(word.clone());
         } else {
-            // Neither a property nor a place where a guest could stand: tell the nearest property.
+            // Neither a property nor in a guest's place: the error suggests the nearest property.
             property::find(word)?;
         }
     }
@@ -102,7 +102,7 @@ fn chosen(settings: &Settings, properties: &[String]) -> Result<Vec<Setting>> {
     Ok(found)
 }
 
-/// The defaults or the own settings of one pool.
+/// The defaults or the local settings of one pool.
 fn of_root(which: &str, root: &Root, properties: &[String]) -> Result<Vec<Setting>> {
     let (own, scopes): (OwnValues, &[Scope]) = if which == "defaults" {
         let row = observe::dataset(&root.guests())?;
@@ -121,7 +121,7 @@ fn of_root(which: &str, root: &Root, properties: &[String]) -> Result<Vec<Settin
     Ok(found)
 }
 
-/// Prints a table as its options say, having checked its columns.
+/// Prints a table according to its options, after checking the columns.
 pub(super) fn show(session: &Session, mut table: Table, args: &ListArgs) -> Result<()> {
     let known = table.columns.clone();
     for wanted in args.columns.iter().chain(&args.ascending).chain(&args.descending) {
@@ -140,14 +140,14 @@ pub(super) fn show(session: &Session, mut table: Table, args: &ListArgs) -> Resu
     if session.ui.json {
         session.ui.answer_json(table.json());
     } else if table.rows.is_empty() {
-        // Nothing is no table; programs get nothing, people a word on standard error from the caller.
+        // An empty table is not printed; scripts get nothing, and the caller prints a message on standard error.
     } else {
         session.ui.answer(&table.text(args));
     }
     Ok(())
 }
 
-/// The guests of a world as the values of a column.
+/// A setting of one guest of a world as a cell.
 pub(super) fn setting_cell(world: &World, index: usize, key: &str) -> Cell {
     match world.guests.get(index).and_then(|g| g.settings.value(key)) {
         Some(value) => match value.parse::<u64>() {

@@ -1,10 +1,10 @@
-//! `chyves image`, `iso`, `firmware`: what guests are made from. The three nouns share everything; the last two see only
-//! their kind.
+//! `chyves image`, `iso`, `firmware`: what guests are made from. The three nouns share everything; the last two act only on
+//! images of their kind.
 //!
-//! * [`import`]: bringing one in
-//! * [`catalogue`]: what can be fetched by name, and a newer list of that
-//! * [`keep`]: telling of one, looking at it again, another name, its end
-//! * [`reset`]: firmware alone: a guest's variables
+//! * [`import`]: importing an image
+//! * [`catalogue`]: the images that can be fetched by name, and installing a newer catalogue
+//! * [`keep`]: showing, verifying, renaming and deleting images
+//! * [`reset`]: firmware only: resetting a guest's variables
 
 mod catalogue;
 mod import;
@@ -76,7 +76,7 @@ pub(crate) fn iso(session: &Session, verb: &Verb) -> Result<()> {
     run(session, Some(ImageKind::Iso), verb)
 }
 
-/// `chyves image`, which is about all
+/// `chyves image`, for all kinds
 pub(crate) fn any(session: &Session, verb: &Verb) -> Result<()> {
     run(session, None, verb)
 }
@@ -97,7 +97,7 @@ pub(crate) fn firmware(session: &Session, verb: &FirmwareVerb) -> Result<()> {
     }
 }
 
-/// Unmounts images that were only needed for a moment, where nobody else uses them.
+/// Unmounts images that were needed only temporarily, unless other processes use them.
 pub(super) fn let_go_of(session: &Session, datasets: &[Dataset]) {
     for dataset in datasets.iter().filter(|_| !session.dry_run) {
         if let Err(problem) = shared_mounts::let_go(&session.runtime, dataset, &session.typed) {
@@ -106,7 +106,7 @@ pub(super) fn let_go_of(session: &Session, datasets: &[Dataset]) {
     }
 }
 
-/// Runs a verb of the noun that is about `kind`, or about all.
+/// Runs a verb of the noun for images of `kind`, or of all kinds.
 fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Import(args) | Verb::Fetch(args) => import::run(session, kind, args, matches!(verb, Verb::Fetch(_))),
@@ -119,13 +119,13 @@ fn run(session: &Session, kind: Option<ImageKind>, verb: &Verb) -> Result<()> {
     }
 }
 
-/// Each name once, in the order they were typed.
+/// The names without duplicates, in the order of the command line.
 fn once(names: &[ImageName]) -> Vec<ImageName> {
     let mut seen = BTreeSet::new();
     names.iter().filter(|name| seen.insert(*name)).cloned().collect()
 }
 
-/// Lists images, of one kind where it is given.
+/// Lists images, of one kind if it is specified.
 pub(super) fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<()> {
     let world = session.look(&Look { images: Which::All, ..Look::default() })?;
     world.primary()?;

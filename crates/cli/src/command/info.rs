@@ -1,6 +1,6 @@
-//! `chyves info`: all about a guest, for a person.
+//! `chyves info`: everything about a guest.
 //!
-//! * [`resolved`]: what settings of `auto` came to
+//! * [`resolved`]: the actual values of settings that are `auto`
 
 mod resolved;
 
@@ -58,14 +58,14 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     Session::lacking(found.len(), lost)
 }
 
-/// The images that a guest boots with, or that are in its drives.
+/// The images that a guest uses as firmware, or that are in its drives.
 fn images(session: &Session, guest: &Guest) -> Vec<ImageName> {
     let record = session.runtime.observe(guest.uuid, &guest.dataset).ok().filter(|_| guest.state.is_alive()).and_then(|seen| seen.record);
     let drives = record.map(|record| drives::kept(&record.launch.again)).unwrap_or_default();
     drives.iter().filter_map(|drive| drive.image().cloned()).chain(firmware::needed(guest).unwrap_or_default()).collect()
 }
 
-/// Its disks, and what to do where one is missing or not as recorded.
+/// The disks, and what to do if one is missing or differs from what is recorded.
 fn disk_facts(guest: &Guest, spec: &Spec, put: &mut impl FnMut(&str, Value)) -> Result<()> {
     // A command that only reads mounts nothing: disk files of an unmounted guest are shown as recorded.
     let there = disks::of(guest, None, Mount::Never)?;
@@ -73,7 +73,7 @@ fn disk_facts(guest: &Guest, spec: &Spec, put: &mut impl FnMut(&str, Value)) -> 
         let differs = found::of(&there, d.number).differs(d);
         json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })
     }).collect()));
-    // What is missing cannot be recorded as it is.
+    // The state of a missing disk cannot be recorded.
     let missing = spec.disks.iter().find(|d| *found::of(&there, d.number) == Found::Missing);
     if let Some(disk) = missing {
         put("missing", json!(format!("if it is gone for good: `chyves disk remove {} disk{} --lost`", guest.name, disk.number)));
@@ -86,17 +86,17 @@ fn disk_facts(guest: &Guest, spec: &Spec, put: &mut impl FnMut(&str, Value)) -> 
     Ok(())
 }
 
-/// What there is to show, in the order in which it is shown.
+/// Everything to be shown, in order.
 fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
     let host = &world.host;
-    // The dataset whose key the guest misses.
+    // The dataset whose key is not loaded.
     let key = world.locked.by(&guest.dataset);
     let vmm = host.vmm;
     let spec = guest.spec()?;
     let record = if guest.state.is_alive() { session.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
     let started_with = record.as_ref().map(|record| record.launch.settings.clone()).unwrap_or_default();
     let changes = pending(&started_with, guest);
-    // What it runs with, and what it will have where that is something else.
+    // The value that the guest runs with, and the next one if it differs.
     let shown = |key: &str, next: String| match changes.iter().find(|change| change.property == key) {
         Some(Pending { running: Some(running), waits_for, .. }) if !session.ui.json => {
             json!(format!("{running}, {next} after {waits_for}"))
@@ -175,7 +175,7 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
         let drives = drives::kept(&record.launch.again);
         put("drives", drives.iter().enumerate().map(|(n, drive)| drive_line(n, drive, world)).collect());
         if let Some(screen) = record.launch.screen {
-            // Port 0 takes one that is free.
+            // Port 0 means any free port.
             let chosen = !session.ui.json && guest.checked(keys::VNC_PORT)?.is_none_or(|port| port == "0");
             put("vnc", if chosen { json!(format!("{screen} (auto)")) } else { json!(screen) });
             put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
@@ -186,21 +186,21 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
     Ok(value)
 }
 
-/// The pending changes for a person, without those that are shown beside the setting itself.
+/// The pending changes to be shown, except those that are shown beside the setting itself.
 fn elsewhere(changes: &[Pending]) -> Value {
     let beside = |change: &&Pending| change.running.is_some() && [keys::CPU, keys::RAM, keys::LOADER].contains(&change.property.as_str());
     changes.iter().filter(|change| !beside(change)).map(|change| json!({ "change": change.words() })).collect()
 }
 
-/// The NICs, with what their back ends came to and the addresses that are known.
+/// The NICs, with their actual back ends and the known addresses.
 fn networks(session: &Session, guest: &Guest, spec: &Spec, vmm: Vmm) -> Value {
     let json = session.ui.json;
-    // One that is off has no address, whatever it once leased.
+    // A guest that is off has no address, whatever it once leased.
     let leased = if guest.state.is_alive() { leases::of(&network::leases(&session.runtime), &spec.nets, vmm) } else { Vec::new() };
     let one = |n: &NetSpec| {
         let backend = backend(n, vmm);
         let shown = if n.backend == Backend::Auto && !json { json!(format!("{} (auto)", backend.word())) } else { json!(backend) };
-        // The bridge only where it is on one.
+        // The bridge is shown only if the NIC is attached to one.
         let bridge = matches!(backend, Backend::Bridge | Backend::Netgraph).then_some(&n.bridge);
         let nic = format!("net{}", n.number);
         let own = leased.iter().filter(|known| known.nic == nic);
@@ -215,25 +215,25 @@ fn networks(session: &Session, guest: &Guest, spec: &Spec, vmm: Vmm) -> Value {
     spec.nets.iter().map(one).collect()
 }
 
-/// A number where it is one alone.
+/// The value as a number, if it is a single one.
 fn number(value: &Value) -> Value {
     value.as_str().and_then(|text| text.parse::<u32>().ok()).map_or_else(|| value.clone(), |number| json!(number))
 }
 
-/// A drive with what is in it. A running guest keeps an image that was removed in the meantime until its drive is changed.
+/// A drive with its medium. A running guest keeps an image that was removed in the meantime until the medium is changed.
 fn drive_line(number: usize, drive: &Drive, world: &World) -> Value {
     let gone = drive.image().filter(|name| drives::disc(world, name).is_err());
     let why = gone.map(|name| format!("no image is called `{name}` any more"));
     json!({ "drive": format!("cd{number}"), "disc": drive.image().map_or("empty", ImageName::as_str), "missing": why })
 }
 
-/// Where to read what a machine said before it crashed.
+/// Where to read the log of a VM that has crashed.
 fn logs(guest: &Guest) -> Option<String> {
     let folder = format!("{}/logs", guest.folder().ok()?);
     Some(if guest.mounted { folder } else { format!("{folder}, after `zfs mount {}`", guest.dataset) })
 }
 
-/// Aligned lines of keys and values; lists of objects as one line each.
+/// Aligned lines of keys and values; each element of a list of objects on one line.
 pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
     let Some(fields) = value.as_object() else { return };
     let width = fields.keys().map(String::len).max().unwrap_or(0) + 1;
@@ -266,7 +266,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |s| printable(s, 4000))
 }
 
-/// Whether the guest of a hypervisor with that user reaches the host's loopback, by the rules that are loaded now.
+/// Whether the guest of a hypervisor with that user id reaches the host's loopback, given the rules that are loaded now.
 #[cfg(target_os = "linux")]
 fn loopback(uid: u32) -> String {
     match chyves_host::confine::loopback::holds_for(uid) {

@@ -1,4 +1,4 @@
-//! `chyves insert` and `chyves eject`: another disc in a drive of a guest that runs.
+//! `chyves insert` and `chyves eject`: changing the medium in a drive of a running guest.
 
 use super::start::with_supervisor;
 use crate::session::{Report, Session};
@@ -88,7 +88,7 @@ fn change(session: &Session, name: &GuestName, drive: Option<usize>, disc: Optio
     let done = session.carry_out(&world, &plan, name.as_str());
     drop(held);
     if !session.dry_run {
-        // What the guest uses no more, and what it did not get.
+        // Images that the guest no longer uses, or did not get.
         for dataset in launch.borrows.iter().chain(&dataset) {
             if let Err(problem) = shared_mounts::let_go(&session.runtime, dataset, &session.typed) {
                 session.ui.warn(&format!("{dataset} stays mounted: {problem}"));

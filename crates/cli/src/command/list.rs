@@ -1,4 +1,4 @@
-//! `chyves list`: one line a guest; properties, images, pools, snapshots and clones by their nouns.
+//! `chyves list`: one line per guest; properties, images, pools, snapshots and clones by their nouns.
 
 use super::get::{setting_cell, show};
 use super::sizes;
@@ -19,7 +19,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Columns that are no property.
+/// Columns that are not properties.
 pub(crate) const FACTS: [&str; 12] =
     ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending", "addresses"];
 
@@ -81,9 +81,9 @@ fn named(session: &Session, args: &ListArgs, word: &str) -> Result<()> {
     Targets::parse(&[word]).and_then(|targets| guests(session, args, &USUAL, &targets)).map_err(lists)
 }
 
-/// Lists the guests that are named, or all.
+/// Lists the named guests, or all.
 fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets) -> Result<()> {
-    // What will be shown or sorted by, checked before anything is looked at.
+    // The columns to show and to sort by, checked before anything is read.
     let mut columns: Vec<String> =
         if args.columns.is_empty() { usual.iter().map(|c| (*c).to_owned()).collect() } else { args.columns.clone() };
     let mut shown = columns.len();
@@ -110,7 +110,7 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets)
     } else {
         Runs::default()
     };
-    // Without being asked for only where it says something; for programs always.
+    // By default the column is shown only if it is not empty; in JSON always.
     if args.columns.is_empty() && usual == USUAL && (session.ui.json || runs.any_pending()) {
         columns.insert(shown, "pending".to_owned());
         shown += 1;
@@ -132,7 +132,7 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets)
             .say(&format!("{stray} is not a guest; if it is a group, `chyves set global group_levels={levels}` shows the guests in it"));
     }
     let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
-    // Of one alone that is lost there is no table.
+    // For a single guest that does not exist there is no table.
     if !found.is_empty() || lost.is_empty() {
         show(session, table, &chosen)?;
     }
@@ -146,7 +146,7 @@ fn clones(session: &Session, args: &ListArgs) -> Result<()> {
     let mut table = Table::new(["name", "state", "used", "origin", "above"]);
     for branch in chyves_core::clones::tree(&world.guests) {
         let guest = &world.guests[branch.index];
-        // Without the root that all have.
+        // Without the root that all have in common.
         let origin = guest.origin.as_deref().map(|o| o.strip_prefix(&format!("{}/", guest.root)).unwrap_or(o));
         let origin = origin.map(|o| o.strip_prefix("guests/").unwrap_or(o).to_owned());
         let drawn = if args.bare { String::new() } else { branch.lines.clone() };
@@ -196,18 +196,18 @@ fn memory(text: Option<String>) -> Cell {
     }
 }
 
-/// What running guests were started with, by their identity.
+/// The state of running guests, by UUID.
 #[derive(Default)]
 struct Runs(HashMap<Uuid, Run>);
 
-/// What one runs with.
+/// The state of one running guest.
 struct Run {
     changes: Vec<Pending>,
     addresses: Vec<Known>,
 }
 
 impl Runs {
-    /// Reads it. The world may hold a part of the settings; those of running guests are read whole.
+    /// Reads it. The world may contain only some of the settings; those of running guests are read completely.
     fn read(session: &Session, world: &World) -> Result<Self> {
         let alive: Vec<GuestName> = world.guests.iter().filter(|g| g.state.is_alive()).map(|g| g.name.clone()).collect();
         if alive.is_empty() {
@@ -218,7 +218,7 @@ impl Runs {
         for guest in &session.look(&Look::at(&alive))?.guests {
             let Some(record) = session.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
             let changes = pending(&record.launch.settings, guest);
-            // Settings that can't be read have no NICs that could be looked for.
+            // If the settings cannot be read, no addresses of NICs can be looked up.
             let addresses = guest.spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();
             runs.insert(guest.uuid, Run { changes, addresses });
         }
@@ -229,7 +229,7 @@ impl Runs {
         self.0.values().any(|run| !run.changes.is_empty())
     }
 
-    /// A cell, with what a guest runs with instead of what it will have.
+    /// A cell, with the value that a guest runs with instead of the next one.
     fn cell(&self, world: &World, index: usize, column: &str) -> Cell {
         let run = self.0.get(&world.guests[index].uuid);
         let changes = run.map(|run| run.changes.as_slice()).unwrap_or_default();
@@ -242,7 +242,7 @@ impl Runs {
         }
         match changes.iter().find(|change| change.property == column) {
             Some(change) if column == "ram" => memory(change.running.clone()),
-            // A number stays one, as it is where nothing is pending.
+            // A number stays a number, as it is without a pending change.
             Some(change) => match change.running.as_ref().and_then(|text| text.parse().ok()) {
                 Some(number) if cell(world, index, column).exact.is_number() => {
                     Cell::number(change.running.clone().unwrap_or_default(), number)
@@ -254,7 +254,7 @@ impl Runs {
     }
 }
 
-/// Addresses for people, and with NIC and source for programs.
+/// Addresses as text, and in JSON with NIC and source.
 fn addresses(known: &[Known]) -> Cell {
     let shown: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
     Cell { shown: if shown.is_empty() { "-".to_owned() } else { shown.join(",") }, exact: json!(known) }

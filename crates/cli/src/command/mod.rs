@@ -1,6 +1,7 @@
-//! One file a verb: its options with their help, and one function that says its way from request to answer.
+//! One file per verb: its options with their help, and one function that runs it from request to result.
 //!
-//! To add a verb: a file here, a row in `verbs`, and its word in core's list of words that no guest may bear (a test checks it).
+//! To add a verb: a file here, a row in `verbs`, and its word in core's list of words that no guest may have as a name (a test
+//! checks it).
 
 mod adopt;
 mod clone;
@@ -100,8 +101,8 @@ struct Global {
     facts: Option<String>,
 }
 
-/// Reads a command line. Only the typed verb is made for it, without the others that no word of it can mean: that halves
-/// the time of a short command. Help and errors may speak of any verb, and come from the whole.
+/// Parses a command line. Only the typed verb is built, without the others, which halves the time of a short command. Help and
+/// errors may mention any verb, so they are produced from the whole command line.
 pub(crate) fn parse(argv: &[String]) -> std::result::Result<Cli, clap::Error> {
     let typed = words::verb(argv).and_then(|verb| only(verb)?.try_get_matches_from(argv).ok());
     let matches = typed.map_or_else(|| whole().try_get_matches_from(argv), Ok)?;
@@ -118,12 +119,12 @@ pub(crate) fn of_every_command() -> clap::Command {
     Global::augment_args(clap::Command::new("chyves"))
 }
 
-/// The command line with one verb.
+/// The command line with a single verb.
 fn only(verb: &str) -> Option<clap::Command> {
     Some(of_every_command().infer_long_args(true).subcommand(verbs::alone(verb)?))
 }
 
-/// Runs a parsed command line to its exit status. `argv` is in the order that was parsed, `typed` as it was typed.
+/// Runs a parsed command line; returns its exit status. `argv` is in the normalised order, `typed` as entered.
 pub(crate) fn run(cli: &Cli, argv: &[String], typed: &[String]) -> ExitCode {
     let json = cli.global.json;
     if cli.global.host.is_some() && !cli.global.dry_run && !matches!(cli.verb, verbs::Verb::Dev(dev::Verb::Facts { .. })) {
@@ -189,7 +190,7 @@ mod tests {
         let takes = |c: &clap::Command| c.get_arguments().map(|a| format!("{a:?}")).collect::<Vec<_>>();
         let mut whole = Cli::command();
         whole.build();
-        // clap's own word for help has no line of ours.
+        // clap's own help command has no row in the table.
         for verb in whole.get_subcommands().filter(|c| c.get_name() != "help") {
             let mut only = super::only(verb.get_name()).unwrap();
             only.build();

@@ -1,4 +1,4 @@
-//! `chyves pool`: the pools that carry chyves.
+//! `chyves pool`: the pools that chyves uses.
 
 mod roles;
 mod upgrade;

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     resume: Option<String>,
 }
 
-/// What makes the plan when the world has been looked at under the lock.
+/// Makes the plan from the world that was observed under the lock.
 type Planner<'a> = Box<dyn Fn(&World) -> Result<Plan> + 'a>;
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
@@ -81,7 +81,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The dataset that a reception left to go on with.
+/// The dataset of an interrupted reception that can be resumed.
 fn kept_as(world: &World, kept: &str) -> Result<Dataset> {
     let missing = || {
         Problem::not_found(format!("nothing is kept as `{}`", printable(kept, 60)))

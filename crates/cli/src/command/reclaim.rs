@@ -1,4 +1,4 @@
-//! `chyves reclaim`: what dead VMs left, removed.
+//! `chyves reclaim`: removes what dead VMs left behind.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
@@ -40,13 +40,13 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let of = |guest: &Guest| left.get(&guest.uuid).unwrap_or(&nothing);
     let (found, lost) = session.found(&targets, &world)?;
     let mut names: Vec<_> = found.iter().filter(|g| reclaim::is_worth_a_look(g, of(g))).map(|g| g.name.clone()).collect();
-    // Of one that is not there it is said among the others.
+    // Guests that do not exist are reported together with the others.
     names.extend(lost.into_iter().map(|(name, _)| name));
     if targets == Targets::All {
         reports.extend(nobodys(session, &world, &left)?);
     }
     if targets == Targets::All && !session.dry_run {
-        // Bridges and VLANs that starts made for guests that are no more.
+        // Bridges and VLANs that starts created for guests that no longer run.
         for gone in chyves_host::network::put_away(&session.runtime, None, &session.typed)? {
             reports.push(Report::new("network", gone));
         }
@@ -62,7 +62,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     session.each(&Targets::Named(names), Pace::InTurn, |world, guest| one(session, world, guest, args.force))
 }
 
-/// One guest, under its lock: what was seen before it may have changed.
+/// Processes one guest, under its lock: its state may have changed.
 fn one(session: &Session, world: &World, guest: &Guest, force: bool) -> Result<Option<Report>> {
     let left = leftovers::look(&session.runtime, chyves_host::facts::os())?.remove(&guest.uuid).unwrap_or_default();
     let orphaned = guest.state == RunState::Orphaned;
@@ -73,20 +73,21 @@ fn one(session: &Session, world: &World, guest: &Guest, force: bool) -> Result<O
     Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, said)))
 }
 
-/// Whether a person at the terminal wants a machine killed that runs without a supervisor.
+/// Asks on the terminal whether to kill a hypervisor that runs without a supervisor.
 fn asked(session: &Session, guest: &Guest, left: &Left) -> bool {
     let there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let pid = left.machine.map(|pid| format!(" (process {pid})")).unwrap_or_default();
     there && !session.yes && session.ui.confirm(&format!("{}{pid} runs and its supervisor is gone; kill it", guest.name), false).is_ok()
 }
 
-/// What was done, as one line.
+/// What was done, in one line.
 fn words(plan: &Plan) -> String {
     let what = |step: &Action| step.describe();
     plan.steps.iter().map(what).collect::<Vec<_>>().join("; ")
 }
 
-/// What belongs to no guest on this host's pools: folders and taps of guests that are gone, images in no drive.
+/// What belongs to no guest on this host's pools: folders and taps of guests that no longer exist, mounted images that no guest
+/// uses.
 fn nobodys(session: &Session, world: &World, left: &BTreeMap<Uuid, Left>) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     let mut carry = |plan: &Plan, who: &str| -> Result<()> {
@@ -102,13 +103,13 @@ fn nobodys(session: &Session, world: &World, left: &BTreeMap<Uuid, Left>) -> Res
     }
     if let Ok(root) = world.primary() {
         let mounted = leftovers::mounted_images(&root.images())?;
-        // One that is being imported is mounted by its import.
+        // An image that is being imported is mounted by its import.
         let whole: Vec<_> = mounted.into_iter().filter(|d| !d.leaf().starts_with("importing-")).collect();
         let users: Result<BTreeMap<_, _>> =
             whole.iter().map(|dataset| Ok((dataset.clone(), shared_mounts::users(&session.runtime, dataset)?))).collect();
         match users {
             Ok(users) => carry(&reclaim::images(&whole, &|dataset| users.get(dataset).cloned().unwrap_or_default()), "images")?,
-            // While it is not known what a guest uses, every image may be in use.
+            // If it is unknown what a guest uses, every image may be in use.
             Err(problem) => session.ui.warn(&format!("images stay mounted: {problem}")),
         }
     }

@@ -1,4 +1,4 @@
-//! `chyves rename` and `chyves move`: another name, another pool, the same guest.
+//! `chyves rename` and `chyves move`: another name or another pool for the same guest.
 
 use super::clone::sizes;
 use crate::session::{Pace, Report, Session};
@@ -53,7 +53,7 @@ pub(crate) struct MoveArgs {
 pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
         session.drop_revert(world, guest)?;
-        // Each move copies and renames: what was seen of clones before it is no longer so.
+        // Each move copies and renames, so earlier information about clones is outdated.
         let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
         let sizes = sizes(world, guest, None)?;
         let facts = plan::rename::Facts {

@@ -1,4 +1,4 @@
-//! `chyves repair`: what killed commands left, finished or rolled back.
+//! `chyves repair`: finishes or rolls back what killed commands left.
 
 use crate::session::{Report, Session};
 use chyves_core::action::Action;
@@ -96,14 +96,14 @@ pub(crate) fn run(session: &Session, _: &Args) -> Result<()> {
     session.sum_up("some remains could not be repaired", &left, results)
 }
 
-/// Makes sure that what a dead VM of a guest left is gone: whoever takes the lock removes it.
+/// Verifies that nothing is left of a dead VM of a guest: taking the guest's lock removes it.
 fn jail(session: &Session, guest: &GuestName) -> Result<()> {
     let _lock = session.lock("guest", &[guest])?;
     let left = session.dead_jails(&|name| name == guest)?;
     left.iter().try_for_each(|(guest, plan)| session.remove_jail(guest, plan))
 }
 
-/// Brings a damaged record to order: its supervisor writes it again, or, where nothing lives, all that the VM left is removed.
+/// Repairs a damaged record: the supervisor rewrites it, or, if no process lives, everything that the VM left is removed.
 fn record(session: &Session, seen: &Observed, guest: Option<&Guest>) -> Result<Option<String>> {
     let name = guest.map_or_else(|| seen.uuid.to_string(), |guest| guest.name.to_string());
     match (&seen.state, guest) {
@@ -130,7 +130,7 @@ fn record(session: &Session, seen: &Observed, guest: Option<&Guest>) -> Result<O
     }
 }
 
-/// The clones from which guests that do not run were being reverted, with the names and the guests, if these are there.
+/// The clones from which stopped guests were being reverted, with the guests and their names, if these exist.
 fn reverts(session: &Session) -> Result<Vec<(String, Dataset, Option<GuestName>)>> {
     let left = Session::reverts(&session.look(&Look::default())?)?;
     if left.is_empty() {
@@ -145,16 +145,16 @@ fn reverts(session: &Session) -> Result<Vec<(String, Dataset, Option<GuestName>)
     Ok(left.into_iter().filter_map(of).collect())
 }
 
-/// Destroys the clone from which a guest was being reverted; whether it was still there.
+/// Destroys the clone from which a guest was being reverted; whether it still existed.
 fn revert(session: &Session, work: &Dataset, guest: Option<&GuestName>) -> Result<bool> {
     let Some(name) = guest else { return apply::drop_revert(work) };
     let _lock = session.lock("guest", &[name])?;
-    // It may have been started meanwhile.
+    // The guest may have been started meanwhile.
     let world = session.look(&Look::at(std::slice::from_ref(name)))?;
     session.drop_revert(&world, observe::guest(&world, name)?)
 }
 
-/// Deletes what came of a transfer that was cut; whether that is gone then.
+/// Deletes a partial download; whether it is gone.
 fn drop_part(session: &Session, part: &Dataset) -> Result<bool> {
     let mut plan = Plan::default();
     plan.push(Action::DropPart { part: part.clone() });
@@ -162,7 +162,7 @@ fn drop_part(session: &Session, part: &Dataset) -> Result<bool> {
     Ok(session.carry_out(&world, &plan, part.leaf())?.is_some() && observe::dataset(part)?.is_none())
 }
 
-/// What came of transfers that were cut, with their addresses.
+/// The partial downloads, with their addresses.
 fn parts(session: &Session) -> Result<Vec<Part>> {
     let world = session.look(&Look::default())?;
     match world.primary() {

@@ -1,4 +1,4 @@
-//! `chyves reset`: the reset button.
+//! `chyves reset`: resets guests, like the reset button.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;

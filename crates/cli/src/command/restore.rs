@@ -1,4 +1,5 @@
-//! The hidden command by which a guest rolls back to a snapshot that is not its newest: run by its supervisor before the machine.
+//! The hidden command by which a guest rolls back to a snapshot that is not its newest: its supervisor runs it before the
+//! hypervisor.
 
 use crate::session::Session;
 use chyves_core::error::Result;
@@ -24,7 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     match (&args.from, &args.to) {
-        // Where it fails, the clone would keep its snapshot from being destroyed.
+        // After a failure, the clone would prevent destroying its snapshot.
         (Some(from), Some(to)) => apply::back(from, to, &session.interrupted).inspect_err(|_| drop(gone(args))),
         _ => gone(args),
     }

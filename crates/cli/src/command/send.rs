@@ -70,7 +70,7 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
         (Some(from), _) => Base::Snapshot(from.strip_prefix('@').unwrap_or(from).parse()?),
         (None, Some(_) | None) => Base::Whole,
     };
-    // Only a new snapshot is a change of the guest. A stream may take hours, and a guest must be stoppable meanwhile.
+    // Only a new snapshot changes the guest. A stream may take hours, and it must be possible to stop the guest meanwhile.
     let lock = if snapshot.is_none() { session.lock("guest", &[&name])? } else { Vec::new() };
     let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
     let guest = observe::guest(&world, &name)?;
@@ -113,13 +113,13 @@ fn facts(session: &Session, world: &World, guest: &Guest, named: Option<&Snapsho
     Ok(Facts { there, guid, guids, carried, carried_by_base: None, below, encryption_root })
 }
 
-/// The settings that a guest had at a snapshot, where it is there. Of a guest without volumes a stream needs none.
+/// The settings that a guest had at a snapshot, if it exists. The stream of a guest without volumes needs none.
 fn carried(session: &Session, world: &World, guest: &Guest, name: &SnapshotName, there: &[Seen]) -> Result<Option<OwnValues>> {
     let seen = there.iter().find(|s| s.name == name.as_str() && (s.is_ours() || world.host.dialect.has_volumes()));
     seen.map_or(Ok(None), |seen| session.settings_at(world, guest, seen))
 }
 
-/// The snapshots that another place has: a pool of this host, or what a file lists.
+/// The snapshots that another place has: a pool of this host, or a list in a file.
 fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Result<Base> {
     if let Ok(root) = world.root_on(place) {
         let copies = observe::pool::guests(&session.runtime, root)?;

@@ -45,7 +45,7 @@ pub(crate) fn unset(session: &Session, args: &UnsetArgs) -> Result<()> {
     let mut guests = vec![first];
     let mut unset = Vec::new();
     for (index, word) in rest.iter().enumerate() {
-        // The last word must be a property; before it, what is no property names a guest.
+        // The last word must be a property; before it, a word that is not a property names a guest.
         let all_known = word.split(',').all(|key| property::find(key).is_ok());
         if all_known || index + 1 == rest.len() || !unset.is_empty() {
             for key in word.split(',') {
@@ -68,7 +68,7 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
         return on_roots(session, one, request);
     }
     let targets = Targets::parse(words)?;
-    // Checked before the first guest is looked at: a wrong value changes nothing anywhere.
+    // Checked before the first guest is observed: an invalid value changes nothing anywhere.
     for (key, value) in &request.set {
         plan::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
     }
@@ -104,7 +104,7 @@ fn reverts_to_what_is_there(world: &World, guest: &Guest, request: &Request) -> 
     }
 }
 
-/// The guests of which defaults have another program read the own texts.
+/// The guests for which a change of the defaults selects another reader of their own documents.
 fn heirs_with_texts(session: &Session, look: &Look, request: &Request) -> Result<Vec<GuestName>> {
     let world = session.look(look)?;
     let mut names = Vec::new();
@@ -115,7 +115,7 @@ fn heirs_with_texts(session: &Session, look: &Look, request: &Request) -> Result
     Ok(names)
 }
 
-/// Says of bridges whose `nat` is set to an interface that is not there.
+/// Reports bridges whose `nat` is set to an interface that does not exist.
 fn without_way_out(session: &Session, world: &World, root: &Root, request: &Request) -> Result<Vec<String>> {
     let sets_nat = |(key, _): &(String, String)| key.starts_with("bridge") && key.rsplit('.').next() == Some("nat");
     if !request.set.iter().any(sets_nat) {
@@ -130,11 +130,11 @@ fn without_way_out(session: &Session, world: &World, root: &Root, request: &Requ
 
 fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
     super::image::firmware_is_there(session, &request.set)?;
-    // The guests that inherit defaults must be able to start to log to it.
+    // The guests that inherit the defaults must still be able to start afterwards.
     let look = Look { guests: if which == "defaults" { Which::All } else { Which::None }, ..Look::default() };
     let mut texts = BTreeMap::new();
     for name in if which == "defaults" { heirs_with_texts(session, &look, request)? } else { Vec::new() } {
-        // By its name: where a guest is mounted is not told of all guests at once.
+        // Observed by name: an observation of all guests does not include their mount points.
         let _guest = session.lock("guest", &[&name])?;
         let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
         texts.extend(Session::with_texts(&world, observe::guest(&world, &name)?)?.texts);

@@ -1,4 +1,4 @@
-//! `chyves snapshot`: a guest at one moment, with its disks and settings.
+//! `chyves snapshot`: the state of a guest at one time, with its disks and settings.
 
 use super::get::show;
 use crate::session::{Pace, Report, Session};
@@ -122,9 +122,9 @@ fn create(session: &Session, words: &[String]) -> Result<()> {
     })
 }
 
-/// Says which disks a snapshot will not hold, since they were lost behind chyves' back.
+/// Warns about disks that a snapshot will not contain, since they were removed without chyves.
 fn without_disks(session: &Session, world: &World, guest: &Guest, name: &SnapshotName) {
-    // What is encrypted, or has settings that can't be read, is snapshotted as it is.
+    // A guest that is locked, or whose settings cannot be read, is snapshotted without this check.
     if session.dry_run || plan::locked::guest(world, guest).is_err() {
         return;
     }
@@ -139,12 +139,12 @@ fn without_disks(session: &Session, world: &World, guest: &Guest, name: &Snapsho
     }
 }
 
-/// The guests of a word, each with the snapshot that is named for it: in `a,b@x,c` that of `a` and `b` is `x`.
+/// The guests of a word, each with the snapshot that is named for it: in `a,b@x,c`, `x` is that of `a` and `b`.
 fn listed(word: &str) -> Vec<(&str, Option<&str>)> {
     let mut all: Vec<(&str, Option<&str>)> = Vec::new();
     for part in word.split(',') {
         match part.split_once('@') {
-            // It is meant for those before it that have none of their own.
+            // The snapshot applies to the guests before it that have none of their own.
             Some((guest, name)) => {
                 for (_, unnamed) in all.iter_mut().rev().take_while(|(_, name)| name.is_none()) {
                     *unnamed = Some(name);
@@ -157,7 +157,7 @@ fn listed(word: &str) -> Vec<(&str, Option<&str>)> {
     all
 }
 
-/// Refuses `web01 before` where `web01@before` was meant: the last word is no guest and no snapshot was named.
+/// Refuses `web01 before` if `web01@before` was probably meant: the last word is not a guest and no snapshot was named.
 fn meant_as_name(session: &Session, words: &[String], targets: &Targets) -> Result<()> {
     let Some((last, guests)) = words.split_last().filter(|_| words.iter().all(|word| !word.contains(['@', ',']))) else { return Ok(()) };
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
@@ -176,7 +176,7 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
     let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"]);
     let (guests, lost) = session.found(&targets, &world)?;
-    // Only who asks for the GUIDs pays for them.
+    // The GUIDs are read only if they are requested.
     let wants_guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
     let guids = if wants_guids { snapshots::guids_of(&guests)? } else { HashMap::new() };
     for (guest, all) in guests.iter().zip(snapshots::of_guests(world.host.dialect, &guests)?) {
@@ -216,10 +216,10 @@ fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
     Ok((guest, name))
 }
 
-/// When a snapshot was taken, for people and as seconds since 1970.
+/// The time of a snapshot, as shown and in seconds since 1970.
 fn when(creation: &str) -> (String, u64) {
     let zone = jiff::tz::TimeZone::system();
-    // A ZFS that tells no numbers tells its local time to the minute.
+    // zfs-fuse prints no numbers, but the local time to the minute.
     let seconds = creation.parse::<i64>().ok().or_else(|| {
         let civil = jiff::civil::DateTime::strptime("%a %b %d %H:%M %Y", creation).ok()?;
         Some(civil.to_zoned(zone.clone()).ok()?.timestamp().as_second())
@@ -230,7 +230,7 @@ fn when(creation: &str) -> (String, u64) {
     }
 }
 
-/// A guest of `delete`, and the snapshots of it that are meant.
+/// A guest argument of `delete`, and the chosen snapshots of it.
 fn chosen(guest: &str, name: Option<&str>) -> Result<(Targets, plan::snapshot::Choice)> {
     match name {
         Some(choice) => Ok((Targets::parse(&[guest])?, choice.parse()?)),
@@ -238,7 +238,7 @@ fn chosen(guest: &str, name: Option<&str>) -> Result<(Targets, plan::snapshot::C
     }
 }
 
-/// What is to be destroyed of one guest.
+/// The snapshots to be destroyed of one guest.
 struct Doomed<'w> {
     guest: &'w Guest,
     chosen: plan::snapshot::Chosen,
@@ -249,7 +249,7 @@ struct Doomed<'w> {
 fn delete(session: &Session, words: &[String]) -> Result<()> {
     let mut wanted: Vec<(GuestName, plan::snapshot::Choice)> = Vec::new();
     let mut lost: Vec<(String, Problem)> = Vec::new();
-    // `a@x,y` may mean two snapshots of one guest, or the snapshot of one and a guest without: neither is done.
+    // `a@x,y` may mean two snapshots of one guest, or the snapshot of one guest and another guest: it is refused.
     for (guest, name) in words.iter().flat_map(|word| listed(word)) {
         let word = &name.map_or_else(|| guest.to_owned(), |name| format!("{guest}@{name}"));
         match chosen(guest, name)? {
@@ -266,7 +266,7 @@ fn delete(session: &Session, words: &[String]) -> Result<()> {
     let names: Vec<&GuestName> = wanted.iter().map(|(g, _)| g).collect();
     let _locks = session.lock("guest", &names)?;
     let world = session.look(&Targets::Named(names.into_iter().cloned().collect()).look())?;
-    // All are looked at before the first is destroyed; one that can't keeps no other from being destroyed.
+    // All are checked before the first is destroyed; one that cannot be destroyed does not prevent the others.
     let mut doomed = Vec::new();
     for (name, choice) in &wanted {
         match doom(session, &world, name, choice) {
@@ -291,7 +291,7 @@ fn delete(session: &Session, words: &[String]) -> Result<()> {
     session.sum_up("snapshots could not be destroyed", &names, results)
 }
 
-/// The guests that have what is chosen.
+/// The guests that have the chosen snapshots.
 fn everywhere(session: &Session, choice: &plan::snapshot::Choice) -> Result<Vec<GuestName>> {
     let world = session.look(&Targets::All.look())?;
     let guests = Targets::All.guests(&world)?;
@@ -305,7 +305,7 @@ fn everywhere(session: &Session, choice: &plan::snapshot::Choice) -> Result<Vec<
     Ok(guests.iter().zip(&there).filter(|(_, all)| has(all)).map(|(guest, _)| guest.name.clone()).collect())
 }
 
-/// What is to be destroyed of a guest, and what that frees, which is said before the question and not after it.
+/// The snapshots of a guest to be destroyed, and the space that this frees, which is shown before the confirmation.
 fn doom<'w>(session: &Session, world: &'w World, name: &GuestName, choice: &plan::snapshot::Choice) -> Result<Doomed<'w>> {
     let guest = observe::guest(world, name)?;
     let (chosen, facts) = snapshots::for_deletion(world.host.dialect, guest, choice)?;
@@ -335,7 +335,7 @@ fn destroy(session: &Session, world: &World, one: &Doomed<'_>) -> Result<Option<
     Ok(Some(Report::new(&guest.name, said).with(more)))
 }
 
-/// What goes and what that frees.
+/// The snapshots to be destroyed, and the space that this frees.
 fn freed(guest: &str, chosen: &plan::snapshot::Chosen, exact: Option<Size>) -> String {
     let list: Vec<String> = chosen.names.iter().take(20).map(|n| format!("@{n}")).collect();
     let more = chosen.names.len().saturating_sub(list.len());
@@ -418,7 +418,7 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
         facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
         facts.add_volumes(snapshots::volumes_with(guest, &name)?);
         facts.settings = match session.settings_at(&world, guest, &seen) {
-            // They are not what is wanted.
+            // With --keep-settings they are not needed.
             Err(problem) if keep_settings => {
                 session.ui.warn(&problem.to_string());
                 None
@@ -434,7 +434,7 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
         plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &Session::moment(1))?
     };
     if in_place && !session.dry_run {
-        // What can't be done is not asked for.
+        // What cannot be done needs no confirmation.
         session.permits(&world, &plan)?;
         session.ui.confirm(&format!("roll {} back to @{name} and lose later changes", guest.name), session.yes)?;
     }

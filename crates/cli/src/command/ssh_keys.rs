@@ -5,7 +5,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_host::given_text;
 use std::path::Path;
 
-/// The keys in a file, or the one that was typed.
+/// The keys in a file, or the key itself.
 pub(super) fn keys_in(word: &str) -> Result<Vec<PublicKey>> {
     let (text, from) = if PublicKey::looks_like(word) {
         (word.to_owned(), "the key on the command line".to_owned())

@@ -1,4 +1,4 @@
-//! `chyves start`: run guests; and what a supervisor asks for when its guest reboots.
+//! `chyves start`: starts guests. Also the plan that a supervisor requests when its guest reboots.
 
 mod boot;
 
@@ -49,12 +49,12 @@ pub(crate) struct Args {
     iso: Vec<ImageName>,
 }
 
-/// The ISOs of a start: found once for all guests, and kept mounted while they are started.
+/// The ISOs of a start: found once for all guests, and kept mounted while they start.
 struct Media {
     images: Vec<Image>,
     drives: Vec<Drive>,
     datasets: Vec<Dataset>,
-    /// Which of them can't be read.
+    /// The ISOs whose encryption key is not loaded.
     locked: Locked,
 }
 
@@ -77,9 +77,9 @@ impl Media {
         Ok(Self { images: world.images, drives, datasets, locked: world.locked })
     }
 
-    /// What is planned for a guest, in a world that knows the discs and the guest's firmware.
+    /// Plans the start of a guest, in a world with the ISOs and the guest's firmware.
     fn ready(&self, session: &Session, world: &World, guest: &Guest) -> Result<Start> {
-        // Before the host is inspected for anything that its settings name.
+        // Checked before the host is queried for anything that the guest's settings name.
         plan::start::permitted(world, guest)?;
         let mut world = World { images: self.images.clone(), ..world.clone() };
         world.locked.extend(&self.locked);
@@ -87,7 +87,7 @@ impl Media {
         let world = with_facts(session, &world, guest, Occasion::Start, &self.drives)?;
         let (mut request, claims) = request(session, &world, guest, Occasion::Start, self.drives.clone())?;
         let networks = networks(session, &world, guest, &mut request)?;
-        // A start reads them when it writes the seed; what only shows it must judge them too.
+        // A start reads the documents when it writes the seed; a dry run must check them too.
         let is_judged = session.dry_run && chyves_core::cloudinit::settings::is_wanted(guest)?;
         let world = if is_judged { Session::with_texts(&world, guest)? } else { world };
         let mut plan = plan::start::start(&world, guest, &request)?;
@@ -98,8 +98,8 @@ impl Media {
     }
 }
 
-/// Reads the user's own texts into the seed that a dry run shows. Their file system is mounted for that, if nobody else works
-/// on the guest.
+/// Reads the user's own documents into the seed that a dry run shows. Their file system is mounted for that, unless another
+/// command holds the guest's lock.
 fn own_texts(session: &Session, guest: &Guest, plan: &mut Plan) {
     let seeds = plan.steps.iter_mut().filter_map(|step| if let Action::WriteSeed(disc) = step { Some(disc) } else { None });
     for disc in seeds {
@@ -110,7 +110,7 @@ fn own_texts(session: &Session, guest: &Guest, plan: &mut Plan) {
     }
 }
 
-/// How long a dry run waits for a guest that somebody else works on.
+/// How long a dry run waits for the lock of a guest.
 const SEED_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A start that was planned.
@@ -118,12 +118,12 @@ struct Start {
     world: World,
     plan: Plan,
     networks: Option<Lock>,
-    /// The claims of the port of its display and of the ruleset of its jail: held until the guest's supervisor runs.
+    /// The claims of the display's port and of the jail's ruleset: held until the guest's supervisor runs.
     _claims: Claims,
 }
 
 impl Start {
-    /// Where its display will be seen.
+    /// The address of the VNC display.
     fn screen(&self) -> Option<SocketAddr> {
         match self.plan.steps.last() {
             Some(Action::Launch(launch)) => launch.screen,
@@ -169,7 +169,7 @@ fn background(session: &Session, targets: &Targets, media: &Media) -> Result<()>
     session.each(targets, Pace::SideBySide, |world, guest| bring_up(session, world, guest, media))
 }
 
-/// Starts one guest, and is back when it is seen running.
+/// Starts one guest; returns when it runs.
 fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> Result<Option<Report>> {
     if guest.state == RunState::Orphaned && !session.dry_run {
         with_supervisor(session, guest, &Spawner::this_program()?)?;
@@ -197,14 +197,14 @@ fn bring_up(session: &Session, world: &World, guest: &Guest, media: &Media) -> R
     }))
 }
 
-/// Where the display of a guest is, and where its password, as the end of a sentence; nothing where it has none.
+/// The address of a guest's display, and the file with its password, as the end of a sentence; empty if it has none.
 fn display(session: &Session, uuid: uuid::Uuid, at: Option<SocketAddr>) -> String {
     let Some(at) = at else { return String::new() };
     let secret = session.runtime.screen_secret(uuid).map(|file| format!(" (password in {})", file.display()));
     format!("; VNC display at {at}{}", secret.unwrap_or_default())
 }
 
-/// Refuses a guest whose identity runs already from another dataset: of exact clones one can run at a time.
+/// Refuses a guest if a VM with its UUID runs from another dataset: of exact copies only one can run at a time.
 fn alone(session: &Session, guest: &Guest) -> Result<()> {
     match session.runtime.observe(guest.uuid, &guest.dataset)?.elsewhere {
         None => Ok(()),
@@ -215,7 +215,7 @@ fn alone(session: &Session, guest: &Guest) -> Result<()> {
     }
 }
 
-/// A guest whose supervisor was killed gets a new one; anything else is left as it is.
+/// Starts a new supervisor for a guest whose supervisor was killed; leaves others unchanged.
 pub(super) fn with_supervisor(session: &Session, guest: &Guest, spawner: &Spawner) -> Result<()> {
     if guest.state == RunState::Orphaned {
         supervise::take_over(&session.runtime, guest.uuid, &guest.dataset, spawner, &mut |_| {})?;
@@ -224,12 +224,12 @@ pub(super) fn with_supervisor(session: &Session, guest: &Guest, spawner: &Spawne
     Ok(())
 }
 
-/// The world with what only a start needs to know of the host.
+/// Adds the facts about the host that only a start needs.
 fn with_facts(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: &[Drive]) -> Result<World> {
     let mut world = with_accel(session, world);
-    // The facts of another host are as they were stated. What a guest that runs already would need is nobody's question.
+    // The facts of another host are used as stated. For a guest that already runs none are needed.
     if session.facts.is_none() && (!guest.state.is_alive() || occasion != Occasion::Start) {
-        // The networks are looked at by themselves, under their lock.
+        // The networks are observed separately, under their lock.
         let mut wants = chyves_core::check::Wants { nics: Vec::new(), ..plan::requirements::wants(&world, guest, occasion)? };
         wants.boot_from(drives);
         facts::for_start(&session.runtime, &mut world.host, &wants);
@@ -237,7 +237,7 @@ fn with_facts(session: &Session, world: &World, guest: &Guest, occasion: Occasio
     Ok(world)
 }
 
-/// Whether KVM works costs a trial.
+/// Adds whether KVM works, which costs a trial.
 fn with_accel(session: &Session, world: &World) -> World {
     let mut world = world.clone();
     if session.facts.is_none() && world.host.vmm == Vmm::Qemu {
@@ -250,14 +250,14 @@ fn with_accel(session: &Session, world: &World) -> World {
 /// The claims of a VNC port and of a ruleset.
 type Claims = (Option<Lock>, Option<rulesets::Claim>);
 
-/// What only this moment can tell, and the claims of what was chosen.
+/// The request with what is known only at the start, and the claims of what was chosen.
 fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<(Request, Claims)> {
     let secret = chyves_host::identity::new().simple().to_string()[..8].to_owned();
     let spec = guest.spec()?;
     let snapshots = match &spec.revert.snapshot {
         Some(name) if plan::revert::wanted(guest, &spec.revert, occasion)? => {
             let there = observe::snapshots::of(facts::dialect(), guest)?;
-            // One that is not there is told by the plan, with what is near.
+            // The plan reports a missing snapshot, with similar names.
             let known = there.iter().any(|s| s.name == name.as_str());
             let objects: Vec<String> =
                 [guest.dataset.to_string()].into_iter().chain(known.then(|| format!("{}@{name}", guest.dataset))).collect();
@@ -276,7 +276,7 @@ fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, 
         Some(screen) if screen.port == 0 => vnc_port(session, guest, screen.address, occasion)?,
         Some(_) | None => (0, None),
     };
-    // What runs already is not started, and on another host nothing can be claimed.
+    // A guest that already runs is not started, and on another host nothing can be claimed.
     let starts = session.facts.is_none() && (!guest.state.is_alive() || occasion != Occasion::Start);
     let (ruleset, claimed) = match starts && plan::start::wants_jail(&spec, &world.host) {
         true if session.dry_run => (Some(rulesets::free(&session.runtime, guest.uuid)?), None),
@@ -286,7 +286,7 @@ fn request(session: &Session, world: &World, guest: &Guest, occasion: Occasion, 
     Ok((Request { fresh: Fresh { vnc_port, secret, ruleset }, occasion, drives, snapshots, network: None }, (claim, claimed)))
 }
 
-/// A port for a guest's display. One that reboots keeps its own.
+/// Chooses a port for a guest's display. A guest that reboots keeps its port.
 fn vnc_port(session: &Session, guest: &Guest, address: IpAddr, occasion: Occasion) -> Result<(u16, Option<Lock>)> {
     if occasion != Occasion::Start {
         let record = session.runtime.observe(guest.uuid, &guest.dataset)?.record;
@@ -301,8 +301,7 @@ fn vnc_port(session: &Session, guest: &Guest, address: IpAddr, occasion: Occasio
     ports::claim_vnc(&session.runtime, address, &session.typed).map(|(port, claim)| (port, Some(claim)))
 }
 
-/// Looks at the host's networks where the guest's NICs need them, and keeps others from changing them meanwhile. Another
-/// host's can't be looked at.
+/// Observes the host's networks if the guest's NICs need them, and locks them. Those of another host cannot be observed.
 fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Request) -> Result<Option<Lock>> {
     let none = plan::network::bridge::networks(&guest.spec()?, &world.host).next().is_none();
     if none || session.facts.is_some() || guest.state.is_alive() && request.occasion == Occasion::Start {
@@ -313,7 +312,7 @@ fn networks(session: &Session, world: &World, guest: &Guest, request: &mut Reque
     observe::global(&mut world)?;
     let mut facts = plan::network::Facts::of(&world, network::look(world.host.os, &session.runtime)?)?;
     if facts.moves_addresses() {
-        // What carries the default route or the present login is not for a start to touch.
+        // A start must not change the interfaces of the default route or the current login.
         facts.actual = network::look_with_care(world.host.os, &session.runtime)?;
     }
     network::graph::look_where_wanted(&mut facts, false, world.host.os, &session.runtime)?;
@@ -346,7 +345,7 @@ fn foreground(session: &Session, targets: &Targets, media: &Media, held: &mut Ve
         let_go_of(session, &borrows);
     }
     result?;
-    // From here on the supervisor's own locks say that the guest runs; others may ask it to stop.
+    // From here on the supervisor's own locks show that the guest runs; other commands may ask it to stop.
     drop(lock);
     let (ui, uuid, screen) = (&session.ui, launch.uuid, launch.screen);
     let outcome = supervise::run_foreground(&session.runtime, *launch, Spawner::this_program()?, &mut |progress| match progress {
@@ -437,7 +436,7 @@ pub(crate) fn let_go(session: &Session, args: &LetGoArgs) -> Result<()> {
     shared_mounts::let_go(&session.runtime, &args.dataset, &session.typed).map(drop)
 }
 
-/// Answers with the launch, or with why there is none; both are for the supervisor that asked.
+/// Prints the launch, or why there is none; both are read by the supervisor.
 pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()> {
     let answer = match again(session, args) {
         Ok(launch) => serde_json::to_value(launch).map_err(|e| Problem::bug("a launch is not JSON").because(e))?,
@@ -447,8 +446,8 @@ pub(crate) fn launch_spec(session: &Session, args: &LaunchSpecArgs) -> Result<()
     Ok(())
 }
 
-/// How a guest is to be run again, the world that it was planned in, and the lock of the networks; with the settings that it
-/// has, or, where `why` says that those can't be used, that it had.
+/// Plans the next run of a guest; returns the plan with its world and the lock of the networks. Uses the current settings, or,
+/// if `why` states that they cannot be used, the previous ones.
 fn planned_again(
     session: &Session,
     world: &World,
@@ -486,13 +485,13 @@ fn again(session: &Session, args: &LaunchSpecArgs) -> Result<Launch> {
     let (Ready { launch, mut plan, files, seed }, world, lock) = match planned_again(session, &world, guest, args, occasion, None) {
         Ok(planned) => planned,
         Err(problem) => {
-            // Settings that can't be used must not end a guest that only rebooted.
+            // Invalid settings must not end a guest that only rebooted.
             let Some(last) = last.as_ref().filter(|last| !last.made_of.is_empty()) else { return Err(problem) };
             let before = plan::start::as_before(guest, last);
             planned_again(session, &world, &before, args, occasion, Some(&problem)).map_err(|_| problem)?
         }
     };
-    // What the guest has borrowed already is mounted.
+    // The guest's shared file systems are mounted already.
     let borrowed = last.map(|launch| launch.borrows).unwrap_or_default();
     plan.steps.retain(|step| !matches!(step, Action::Borrow { dataset } if borrowed.contains(dataset)));
     session.carry_out_with(&world, &plan, guest.name.as_str(), lock)?;

@@ -1,4 +1,4 @@
-//! `chyves stop`: ask, wait, report.
+//! `chyves stop`: requests a power-off, waits, reports.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
@@ -32,7 +32,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (were_off, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let result = session.each(&targets, Pace::Asking, |world, guest| {
         seen.fetch_add(1, Ordering::SeqCst);
-        // Of all guests those that are off are only counted.
+        // With `all`, guests that are off are only counted.
         if targets == Targets::All && !guest.state.is_alive() && !session.ui.json {
             were_off.fetch_add(1, Ordering::SeqCst);
             return Ok(None);

@@ -1,4 +1,4 @@
-//! `chyves trash`: what was deleted and not yet destroyed.
+//! `chyves trash`: deleted guests and disks that have not been destroyed yet.
 
 use super::get::show;
 use crate::session::{Report, Session};
@@ -26,7 +26,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// Reads `7d`, `12h`, `30m`.
+/// Parses `7d`, `12h`, `30m`.
 fn age(text: &str) -> Result<jiff::SignedDuration, String> {
     let wrong = || "write an age as 7d, 12h or 30m".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
@@ -70,7 +70,7 @@ fn list(session: &Session, args: &ListArgs) -> Result<()> {
     show(session, table, &args)
 }
 
-/// Whether something was deleted at least so long ago. What bears no readable time is never old enough.
+/// Whether an object was deleted at least that long ago; false if its time cannot be parsed.
 fn is_older(trashed: &Trashed, age: jiff::SignedDuration) -> bool {
     trashed.deleted.parse::<jiff::Timestamp>().is_ok_and(|then| jiff::Timestamp::now().duration_since(then) >= age)
 }
@@ -79,7 +79,7 @@ fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuratio
     let _lock = session.lock("trash", &["empty"])?;
     let world = session.look(&Look { trash: true, ..Look::default() })?;
     world.in_use()?;
-    // Each by itself: a name that nothing has keeps no other from being destroyed.
+    // Each separately: an unknown name does not keep the others from being destroyed.
     let mut lost = Vec::new();
     let mut chosen: Vec<&Trashed> = match wanted {
         [] => world.trash.iter().collect(),

@@ -1,8 +1,8 @@
-//! The table of commands: the word that is typed, whether guests may precede it, what it takes, and what it runs. A verb stands
-//! for itself; a noun has verbs below it, and with `["verb"]` one that is meant where none is typed.
+//! The table of commands: the word, whether guests may precede it, its arguments, and its function. A verb has no subcommands;
+//! a noun has verbs, and with `["verb"]` a default one.
 //!
-//! It is one table. The whole command line is made from it, that of one command alone, both word orders (`words`), help and
-//! completion.
+//! The whole command line, the command line of a single command, both word orders (`words`), help and completion are made from
+//! this table.
 
 use super::{
     adopt, clone, cloud_init, completions, console, create, delete, dev, disk, doctor, get, image, info, insert, list, network, pool,
@@ -12,14 +12,14 @@ use crate::session::Session;
 use chyves_core::error::Result;
 use clap::{Args, Command, Subcommand};
 
-/// What a command is about.
+/// What a command acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
     /// Guests, which may precede it: `web01 start`.
     Guest,
     /// The host, an image, a pool.
     Host,
-    /// Nobody types it.
+    /// Internal.
     Hidden,
 }
 
@@ -30,18 +30,18 @@ struct Row {
     usual: Option<&'static str>,
 }
 
-/// Every command that is typed.
+/// Every public command.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
-    // The library's own.
+    // clap's own command.
     ROWS.iter().filter(|row| row.of != Of::Hidden).map(|row| row.word).chain(["help"])
 }
 
-/// Whether guests may precede it.
+/// Whether guests may precede a command.
 pub(crate) fn takes_guests(word: &str) -> bool {
     ROWS.iter().any(|row| row.word == word && row.of == Of::Guest)
 }
 
-/// The verb of a noun that is meant where none is typed.
+/// The default verb of a noun.
 pub(crate) fn usual(noun: &str) -> Option<&'static str> {
     ROWS.iter().find(|row| row.word == noun)?.usual
 }
@@ -61,14 +61,14 @@ macro_rules! verbs {
             $($(#[$meta])* #[command(name = $word)] $variant($takes),)*
         }
 
-        /// Runs it.
+        /// Runs a command.
         pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
             match verb {
                 $(Verb::$variant(takes) => $run(session, takes),)*
             }
         }
 
-        /// One command without the others.
+        /// A single command, without the others.
         pub(crate) fn alone(word: &str) -> Option<Command> {
             match word {
                 $($word => Some($sort::<$takes>(Command::new($word))),)*
@@ -139,12 +139,12 @@ verbs! {
     "_go-back" is Hidden verb GoBack(network::GoBackArgs), run by network::go_back;
 }
 
-/// A word that stands for itself.
+/// Builds a command without subcommands.
 fn verb<A: Args>(command: Command) -> Command {
     A::augment_args(command)
 }
 
-/// A word with verbs below it.
+/// Builds a command with verbs.
 fn noun<V: Subcommand>(command: Command) -> Command {
     V::augment_subcommands(command.subcommand_required(true).arg_required_else_help(true))
 }

@@ -1,4 +1,4 @@
-//! `chyves version`: what this program is.
+//! `chyves version`: the version of this program.
 
 use crate::session::Session;
 use chyves_core::error::Result;

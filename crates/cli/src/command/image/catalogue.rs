@@ -1,4 +1,4 @@
-//! `chyves image catalogue`: what can be fetched by name, and a newer list of that, which somebody signed.
+//! `chyves image catalogue`: the images that can be fetched by name, and installing a newer, signed catalogue.
 
 use super::import::{file, place};
 use crate::command::get::show;
@@ -75,7 +75,7 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args) -> Re
     }
 }
 
-/// Shows what the catalogue has for this host.
+/// Lists the catalogue's entries for this host.
 fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<()> {
     let mut table =
         Table::new(["name", "kind", "title", "address", "checksums", "signature", "signed-by", "unsigned", "unverified", "settings"]);
@@ -111,7 +111,7 @@ fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<(
     Ok(())
 }
 
-/// How many days old a catalogue is.
+/// Age of a catalogue in days.
 pub(crate) fn age(catalogue: &Catalogue) -> Option<i64> {
     let made: jiff::Timestamp = format!("{}T00:00:00Z", catalogue.issued).parse().ok()?;
     Some((jiff::Timestamp::now().as_second() - made.as_second()) / 86_400)

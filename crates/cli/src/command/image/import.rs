@@ -1,4 +1,4 @@
-//! `import` and `fetch`: from what a person types to one order.
+//! `import` and `fetch`: from the command line to an import order.
 
 use crate::session::{Report, Session};
 use chyves_core::action::Action;
@@ -13,7 +13,7 @@ use chyves_host::observe::{self, Look, Which};
 use chyves_host::{catalogue as host_catalogue, facts};
 use serde_json::json;
 
-/// How long what came of a cut transfer is kept for another try.
+/// Days for which a partial download is kept.
 const KEPT_DAYS: i64 = 7;
 
 /// What a file is taken as, whatever it looks like.
@@ -75,7 +75,7 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
         Some(address) => Source::Address(address),
         None => place(&args.from)?,
     };
-    // An address such as /download?id=7 names nothing: the server may.
+    // An address such as /download?id=7 contains no file name; the server may state one.
     let unnamed = args.name.is_none() && known.is_none() && !source.file_name().is_some_and(|file| image::is_of_an_image(&file));
     let named = if unnamed { name::of(&source, args.timeout)?.into_iter().find(|name| image::is_of_an_image(name)) } else { None };
     let name = match (&args.name, &known, named.clone().or_else(|| source.file_name())) {
@@ -124,11 +124,11 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args, is_fe
     })
 }
 
-/// A failure to fetch a system of the catalogue: by its address alone it would come without its checksums and signature, so that
-/// no hint proposes that.
+/// Adjusts the hints after a failure to fetch a catalogue entry: fetched by its address alone, it would come without its
+/// checksums and signature, so no hint may propose that.
 fn by_its_name(mut problem: Problem, word: &str, address: &str) -> Problem {
     let again = format!("chyves image fetch {word}");
-    // The quotes of a shell may stand around the address.
+    // The address may be in shell quotes.
     for typed in [format!("chyves image fetch '{address}'"), format!("chyves image fetch {address}")] {
         problem.hints.iter_mut().for_each(|hint| *hint = hint.replace(&typed, &again));
     }
@@ -143,7 +143,7 @@ fn by_its_name(mut problem: Problem, word: &str, address: &str) -> Problem {
         .hint("`chyves image catalogue update FILE|ADDRESS` installs a newer catalogue")
 }
 
-/// What the catalogue says that a file must be.
+/// The checks that the catalogue requires of a file.
 #[derive(Default)]
 struct Vendor {
     checksums: Option<Source>,
@@ -154,18 +154,18 @@ struct Vendor {
 
 impl Vendor {
     fn new(args: &Args, known: Option<&Found>, keys: Vec<VendorKey>) -> Self {
-        // A person who gives a hash or a list knows better.
+        // A hash or a list from the user takes precedence.
         let Some(known) = known.filter(|_| args.hash.is_none() && args.checksums.is_none()) else { return Self::default() };
         let address = |text: &Option<String>| text.clone().map(Source::Address);
         let signs_image = known.image_signature.is_some() && known.signature.is_none();
-        // What nobody here has a key for is not fetched.
+        // A signature without a known key is not fetched.
         let checked = args.key.is_some() || keys.iter().any(|key| key.block.is_some());
         let signature = if signs_image { address(&known.image_signature) } else { address(&known.signature) };
         Self { checksums: address(&known.checksums), signature: signature.filter(|_| checked), signs_image, keys }
     }
 }
 
-/// What the catalogue knows of a word that is fetched, and the keys that sign it; none where it is an address.
+/// The catalogue's entry for a word, with the keys that sign it; none if the word is an address.
 fn known(word: &str) -> Result<Option<(Found, Vec<VendorKey>)>> {
     if !matches!(Source::parse(word)?, Source::File(_)) || word.starts_with("file:") {
         return Ok(None);
@@ -188,7 +188,7 @@ fn known(word: &str) -> Result<Option<(Found, Vec<VendorKey>)>> {
     }
 }
 
-/// Brings one image in.
+/// Imports one image.
 pub(super) fn bring(session: &Session, order: &Order, name: &ImageName) -> Result<()> {
     let _lock = session.lock("image", &[name])?;
     let world = session.look(&Look { images: Which::Named(vec![name.clone()]), ..Look::default() })?;
@@ -220,8 +220,7 @@ pub(super) fn bring(session: &Session, order: &Order, name: &ImageName) -> Resul
     Ok(())
 }
 
-/// Deletes what came of transfers that were cut and that nobody has taken up for a week, but for that of this one. It is
-/// no reason to fail.
+/// Deletes partial downloads that have not been used for a week, except that of this import. A failure does not matter.
 fn age_out(session: &Session, world: &World, own: Option<&Dataset>) {
     if session.dry_run {
         return;
@@ -244,7 +243,7 @@ fn age_out(session: &Session, world: &World, own: Option<&Dataset>) {
     }
 }
 
-/// A place as it was typed; a path becomes an absolute one.
+/// Parses a source as typed; a path becomes absolute.
 pub(super) fn place(text: &str) -> Result<Source> {
     match Source::parse(text)? {
         Source::File(path) => file(&path).map(Source::File),

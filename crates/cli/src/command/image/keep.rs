@@ -1,4 +1,4 @@
-//! What is done with images that are there: telling of one, looking at it again, another name, its end.
+//! Operations on existing images: showing, verifying, renaming and deleting them.
 
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
@@ -15,7 +15,7 @@ use chyves_host::shared_mounts;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Who uses an image.
+/// The uses of an image.
 struct Uses {
     /// Datasets that are clones of it.
     clones: Vec<String>,
@@ -23,7 +23,7 @@ struct Uses {
     running: Vec<GuestName>,
     /// Guests that boot with it as their firmware.
     boots: Vec<GuestName>,
-    /// Other guests whose settings say that they were made from it.
+    /// Other guests whose settings record that they were made from it.
     named: Vec<GuestName>,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageN
     let mut reports = Vec::new();
     for image in images {
         let plan = plan::image::verify(&world, image);
-        // Others may start guests with it meanwhile; who would unmount it waits.
+        // Other guests may start with it meanwhile; unmounting it has to wait.
         let hold = if session.dry_run { None } else { Some(shared_mounts::hold(&session.runtime, &image.dataset, &session.typed)?) };
         let result = plan.and_then(|plan| session.carry_out(&world, &plan, image.name.as_str()));
         drop(hold);
@@ -122,7 +122,7 @@ pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageN
         }
     }
     session.tell(&reports);
-    // Of several that were named some are whole.
+    // Some of the named images are intact.
     if names.len() > 1 && !reports.is_empty() {
         let lost = failures.into_iter().map(|problem| (problem.object.clone().unwrap_or_default(), problem)).collect();
         return Session::sum_up_lost("images are not there or not what was imported", names.len(), lost);
@@ -146,12 +146,12 @@ pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageNam
     let guests = named(&session.look(&all())?);
     let _guests = session.lock("guest", &guests)?;
     let _settings = session.lock("pool", &["settings"])?;
-    // What was seen before the guests were locked may have changed meanwhile.
+    // The state may have changed before the guests were locked.
     let seen = session.look(&all())?;
     if !named(&seen).iter().all(|name| guests.contains(name)) {
         return Err(Problem::not_now(format!("a guest has begun to use `{from}` meanwhile")).on(from).hint("try again"));
     }
-    // Of all guests at once no folder is known.
+    // An observation of all guests does not include their folders.
     let world = session.look(&Look { guests: Which::Named(guests), images: Which::All, ..Look::default() })?;
     let image = of_kind(&world, from, kind)?;
     not_running(session, image)?;
@@ -164,7 +164,7 @@ pub(super) fn rename(session: &Session, kind: Option<ImageKind>, from: &ImageNam
     Ok(())
 }
 
-/// Destroys images, each by itself.
+/// Destroys images, each separately.
 pub(super) fn delete(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {
     let results = names.iter().map(|name| delete_one(session, kind, name)).collect();
     session.sum_up("images could not be destroyed", names, results)
@@ -187,11 +187,11 @@ fn delete_one(session: &Session, kind: Option<ImageKind>, name: &ImageName) -> R
     Ok(done.map(|_| Report::new(name, "destroyed")))
 }
 
-/// The datasets whose settings guests inherit, with their own values.
+/// The datasets from which guests inherit settings, with their local settings.
 fn above(world: &World) -> Result<Vec<(Dataset, OwnValues)>> {
     let groups = world.guests.iter().flat_map(|guest| guest.settings.above()).map(|(on, values)| (on.clone(), values.clone()));
     let mut all: BTreeMap<Dataset, OwnValues> = groups.collect();
-    // That of a pool without guests is not among them.
+    // The dataset of a pool without guests is not among them.
     for root in world.roots.iter().filter(|root| root.role != Role::Offline && !all.contains_key(&root.guests())).collect::<Vec<_>>() {
         all.insert(root.guests(), observe::dataset(&root.guests())?.map(|row| row.own).unwrap_or_default());
     }
@@ -217,7 +217,7 @@ fn not_running(session: &Session, image: &Image) -> Result<()> {
     .on(&image.name))
 }
 
-/// Refuses settings that name firmware which is not there.
+/// Refuses settings that name missing firmware.
 pub(crate) fn firmware_is_there(session: &Session, settings: &[(String, String)]) -> Result<()> {
     let wanted = settings.iter().filter(|(key, _)| property::find(key).is_ok_and(|known| known.key == keys::UEFI_FIRMWARE));
     let names: Vec<ImageName> = wanted.filter(|(_, value)| !value.eq_ignore_ascii_case(AUTO)).filter_map(|(_, v)| v.parse().ok()).collect();

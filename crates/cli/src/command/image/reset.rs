@@ -1,4 +1,4 @@
-//! `chyves firmware reset`: the UEFI variables of guests become the template's again.
+//! `chyves firmware reset`: resets the UEFI variables of guests to the template.
 
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
@@ -22,7 +22,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
         let mut world = world.clone();
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
-        // Without its sizes nobody knows whether the packages' template fits a firmware that came without one.
+        // The sizes show whether the packages' template fits firmware that came without one.
         chyves_host::facts::firmware(&mut world.host);
         let plan = plan::firmware::reset(&world, guest, &Session::moment(1))?;
         let images = plan::firmware::images(&plan);

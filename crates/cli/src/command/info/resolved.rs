@@ -1,4 +1,4 @@
-//! What settings of `auto`, or of port 0, came to: for people with `(auto)` behind it, for programs with a list of such fields.
+//! The actual values of settings that are `auto`, or port 0: shown with `(auto)`, and in JSON with a list of such fields.
 
 use chyves_core::cloudinit::reader::Reader;
 use chyves_core::cloudinit::settings::is_wanted;
@@ -12,23 +12,23 @@ use chyves_core::world::HostFacts;
 /// One field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resolved {
-    /// Its name.
+    /// Name of the field.
     pub(super) field: &'static str,
-    /// What holds.
+    /// The actual value.
     pub(super) value: String,
-    /// Whether it was not set but chosen.
+    /// Whether the value was chosen automatically.
     pub(super) auto: bool,
 }
 
 impl Resolved {
-    /// For people.
+    /// The value as it is shown.
     pub(super) fn words(&self) -> String {
         if self.auto { format!("{} (auto)", self.value) } else { self.value.clone() }
     }
 }
 
-/// Firmware, acceleration and the reader of the seed, where the guest has them. How a guest that is off will be accelerated
-/// is known at its start alone.
+/// Firmware, acceleration and the reader of the seed, if the guest has them. The acceleration of a guest that is off is known
+/// only at its start.
 pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, launch: Option<&Launch>) -> Result<Vec<Resolved>> {
     let mut all = Vec::new();
     if spec.loader == Loader::Uefi {

@@ -1,4 +1,4 @@
-//! Making the host's networks what they are to be, showing how that is done, and going back unless it is confirmed.
+//! Bringing the host's networks to the desired state, showing the steps, and reverting unless the change is confirmed.
 
 use super::bridges::{carry_out, locks};
 use super::{facts, look_at};
@@ -32,7 +32,7 @@ pub(crate) struct Confirm {
 }
 
 impl Confirm {
-    /// Lets what was done go back unless it is confirmed.
+    /// Arranges that what was done is reverted unless it is confirmed.
     pub(super) fn await_it(self, session: &Session, done: Vec<(&Planned, Applied)>) -> Result<()> {
         let (Some(seconds), false) = (self.within, done.is_empty()) else { return Ok(()) };
         let locks = session.held.lock().map(|h| h.clone()).unwrap_or_default();
@@ -62,13 +62,13 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
     args.confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())
 }
 
-/// Somebody who goes on when this login is cut off.
+/// Starts a process that waits even if this login is disconnected.
 fn wait_apart(token: Uuid, seconds: u64) -> Result<()> {
     let program = std::env::current_exe().map_err(|e| Problem::bug("this program cannot be found").because(e))?;
     let mut command = chyves_host::child::own_command(program);
     command.args(["_go-back", "--token", &token.to_string(), "--after", &seconds.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Going back must not cut off the login that it is done from.
+    // Reverting must not interrupt the login from which the change was made.
     command.envs(std::env::var_os("SSH_CONNECTION").map(|value| ("SSH_CONNECTION", value)));
     command.spawn().map(drop).map_err(|e| Problem::failed("no process can wait for the confirmation").because(e))
 }

@@ -1,4 +1,4 @@
-//! What bridges are to be: attach, detach, private, default, delete, set, migrate.
+//! The desired state of bridges: attach, detach, private, default, delete, set, migrate.
 
 use super::apply::Confirm;
 use super::{facts, facts_with, look_at, pairs};
@@ -14,7 +14,7 @@ use chyves_host::network;
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::Lock;
 
-/// The locks of the host's settings and networks, where nothing that was done to them waits for confirmation.
+/// The locks of the host's settings and networks, if no change of them waits for confirmation.
 pub(super) fn locks(session: &Session) -> Result<(Vec<Lock>, Option<Lock>)> {
     let settings = session.lock("pool", &["settings"])?;
     let network = session.lock("host", &["network"])?.pop();
@@ -25,7 +25,7 @@ pub(super) fn locks(session: &Session) -> Result<(Vec<Lock>, Option<Lock>)> {
     Ok((settings, network))
 }
 
-/// Runs a plan; what somebody may depend on is told first. None where there was nothing to do, or it was only shown.
+/// Runs a plan, after warning about what others may depend on. None if there was nothing to do, or it was only shown.
 pub(super) fn carry_out(
     session: &Session,
     world: &World,
@@ -48,7 +48,7 @@ pub(super) fn carry_out(
 
 fn change(session: &Session, bridge: &IfName, wish: &Wish, said: &str, confirm: Confirm) -> Result<()> {
     let (_settings, lock) = locks(session)?;
-    // Only who takes a bridge or its way out away must know who is on it.
+    // Only removing a bridge or its uplink requires knowing its guests.
     let guests = match wish {
         Wish::Delete | Wish::Detach { .. } | Wish::Private(_) => observe::Which::All,
         Wish::Attach { .. } | Wish::Set(_) => Look::default().guests,
@@ -73,7 +73,7 @@ pub(super) fn attach(session: &Session, bridge: &IfName, uplink: &IfName, settin
         Some(tag) => format!("uplink: VLAN {tag} of {uplink}"),
         None => format!("uplink: {uplink}"),
     };
-    // All of it at once: what the bridge carries and is made of decides whether the uplink fits.
+    // All in one plan: the bridge's members and type decide whether the uplink fits.
     let wish = Wish::Attach { uplink: uplink.clone(), vlan, settings };
     change(session, bridge, &wish, &said, confirm)
 }
@@ -116,11 +116,12 @@ pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {
 }
 
 pub(super) fn migrate(session: &Session, from: &IfName, to: &IfName, confirm: Confirm) -> Result<()> {
-    // All guests that may be on it are locked before the networks are.
+    // All guests that may be attached to it are locked before the networks are.
     let names = session.look(&Look::at_keys(Vec::new()))?.guests.iter().map(|g| g.name.clone()).collect::<Vec<_>>();
     let _guests = session.lock("guest", &names)?;
     let (_settings, lock) = locks(session)?;
-    // By their names: the copies of their settings are written too, and where they lie is not told of all guests at once.
+    // Observed by name: the copies of their settings are written too, and an observation of all guests does not include their
+    // folders.
     let world = look_at(session, &Look::at(&names))?;
     let facts: Facts = facts(session, &world)?;
     let defaults = observe::dataset(&world.primary()?.guests())?.map(|r| r.own).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is there, and where it differs from what is wanted: list, check, nat.
+//! The actual state of the networks, and how it differs from the desired one: list, check, nat.
 
 use super::{facts, facts_with, look_at};
 use crate::command::get::show;
@@ -21,7 +21,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
     let mut users: BTreeMap<IfName, BTreeSet<String>> = BTreeMap::new();
     let mut names: BTreeMap<uuid::Uuid, String> = BTreeMap::new();
-    // Nodes that NICs name, in the host's settings or not.
+    // Netgraph nodes that NICs name, whether or not the host's settings have them.
     let mut nodes: BTreeSet<IfName> = BTreeSet::new();
     for guest in &world.guests {
         names.insert(guest.uuid, guest.name.to_string());
@@ -89,7 +89,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {
         args.columns = ["bridge", "state", "uplink", "vlan", "mtu", "address", "guests", "made"].map(str::to_owned).to_vec();
-        // Where all are of one type it is not worth a column.
+        // If all are of one type, the column is omitted.
         if some_netgraph {
             args.columns.insert(1, "type".to_owned());
         }

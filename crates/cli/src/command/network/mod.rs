@@ -1,9 +1,9 @@
-//! `chyves network`: the host's bridges, and the NICs of guests that are on them.
+//! `chyves network`: the host's bridges, and the NICs of guests that are attached to them.
 //!
-//! * [`bridges`]: what bridges are to be
+//! * [`bridges`]: the desired state of bridges
 //! * [`nics`]: NICs of guests
-//! * [`look`]: what is there, and where it differs
-//! * [`apply`]: making it so, and going back unless confirmed
+//! * [`look`]: the actual state, and the differences
+//! * [`apply`]: applying the desired state, and reverting unless confirmed
 
 mod apply;
 mod bridges;
@@ -179,21 +179,21 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
     }
 }
 
-/// Looks at the host, with the settings of all of it.
+/// Observes the host, including the host-wide settings.
 fn look_at(session: &Session, look: &Look) -> Result<World> {
     let mut world = session.look(look)?;
     observe::global(&mut world)?;
     Ok(world)
 }
 
-/// The host's networks as they are, with what must not be lost.
+/// The current state of the host's networks, including default routes and the current login.
 fn facts(session: &Session, world: &World) -> Result<Facts> {
     facts_with(session, world, false)
 }
 
-/// The same, where `netgraph` with its nodes, and else with those where the settings tell of some.
+/// As [`facts`]; `netgraph` includes its nodes even if the settings use none.
 fn facts_with(session: &Session, world: &World, netgraph: bool) -> Result<Facts> {
-    // Another host's can't be looked at; it is planned for as if nothing were there.
+    // Another host's networks cannot be observed; plans assume that there are none.
     let actual = if session.facts.is_some() {
         chyves_core::network::Actual::default()
     } else {
@@ -206,7 +206,7 @@ fn facts_with(session: &Session, world: &World, netgraph: bool) -> Result<Facts>
     Ok(facts)
 }
 
-/// Settings as they were typed.
+/// Parses settings as typed.
 fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
     let pair = |w: &String| {
         w.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| {

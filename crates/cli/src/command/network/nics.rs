@@ -1,4 +1,4 @@
-//! NICs of guests: add, remove, set, move; join and unjoin, as they were called in 2016.
+//! NICs of guests: add, remove, set, move; join and unjoin, their names in 2016.
 
 use super::{facts, pairs};
 use crate::session::{Pace, Report, Session};
@@ -13,7 +13,7 @@ use chyves_host::network;
 use chyves_host::observe::{self, Look, Which};
 use serde_json::json;
 
-/// The same world with all guests in it: for what no two may have.
+/// Adds all guests to a world, to check what must be unique.
 fn with_all(session: &Session, world: &World, guest: &Guest) -> Result<World> {
     let mut world = world.clone();
     let all = observe::world(&session.runtime, &Look { guests: Which::All, ..Look::default() })?.guests;
@@ -21,7 +21,7 @@ fn with_all(session: &Session, world: &World, guest: &Guest) -> Result<World> {
     Ok(world)
 }
 
-/// Makes sure that no other NIC has an address that is about to be set.
+/// Verifies that no other NIC has a MAC address that is about to be set.
 pub(crate) fn mac_is_free(session: &Session, guest: &Guest, settings: &[(String, String)]) -> Result<()> {
     let wanted = settings.iter().filter_map(|(k, v)| {
         let (number, part) = k.strip_prefix("net")?.split_once('.')?;
@@ -35,7 +35,7 @@ pub(crate) fn mac_is_free(session: &Session, guest: &Guest, settings: &[(String,
     wanted.into_iter().try_for_each(|(number, mac)| nics::free_mac(&all, Some((guest, number)), mac))
 }
 
-/// What `tap`, `tap5`, `vale0:web1`, `user`, `netgraph=lan:` and a bridge's name mean together.
+/// Parses the combination of `tap`, `tap5`, `vale0:web1`, `user`, `netgraph=lan:` and a bridge's name.
 fn what(words: &[String]) -> Result<(What, Vec<(String, String)>)> {
     let (settings, names): (Vec<String>, Vec<String>) = words.iter().cloned().partition(|w| w.contains('='));
     let mut settings = pairs(&settings)?;
@@ -65,7 +65,7 @@ fn what(words: &[String]) -> Result<(What, Vec<(String, String)>)> {
     Ok((what, settings))
 }
 
-/// A word alone is a tap where it is called as taps are; any other one is a bridge.
+/// A single word is a tap if it has the name of one; any other word is a bridge.
 fn is_tap(word: &str) -> bool {
     word.strip_prefix("tap").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -94,7 +94,7 @@ pub(super) fn set(session: &Session, guests: &str, nic: Option<&str>, words: &[S
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         let number = match nic {
             Some(word) => nics::find(guest, Some(word))?,
-            // The keys say which.
+            // The keys contain the number.
             None => 0,
         };
         let unique = settings.iter().any(|(k, _)| k.ends_with("mac"));
@@ -115,7 +115,7 @@ pub(super) fn relocate(session: &Session, guests: &str, words: &[String]) -> Res
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| shift(session, world, guest, nic, &bridge))
 }
 
-/// Moves one NIC; a bridge that a start made and that is empty then goes.
+/// Moves one NIC; removes a bridge that a start created and that is then empty.
 fn shift(session: &Session, world: &World, guest: &Guest, nic: Option<&str>, bridge: &IfName) -> Result<Option<Report>> {
     let lock = if session.dry_run { None } else { Some(network::lock(&session.runtime, &session.typed)?) };
     let mut world = world.clone();
@@ -131,7 +131,7 @@ fn shift(session: &Session, world: &World, guest: &Guest, nic: Option<&str>, bri
     Ok(done.map(|_| Report::new(&guest.name, format!("net{number} is on {bridge}")).with(json!({ "nic": number, "bridge": bridge }))))
 }
 
-/// The guest whose NIC has a tap.
+/// The guest that uses a tap.
 fn owner(session: &Session, tap: &str) -> Result<chyves_core::value::GuestName> {
     let world = session.look(&Look { guests: Which::All, ..Look::default() })?;
     let found = world.guests.iter().find(|g| nics::find(g, Some(tap)).is_ok() && !tap.starts_with("net"));

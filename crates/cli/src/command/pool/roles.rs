@@ -1,4 +1,4 @@
-//! `chyves pool promote|offline|online|remove`: what a pool is to this host.
+//! `chyves pool promote|offline|online|remove`: the role of a pool on this host.
 
 use crate::session::{Report, Session};
 use chyves_core::error::Result;
@@ -8,11 +8,11 @@ use chyves_core::world::{Role, Root, World};
 use chyves_host::observe::{self, Look};
 use serde_json::json;
 
-/// All roots and their GUIDs, in a world that holds all guests and images.
+/// All roots and their GUIDs, in a world with all guests and images.
 struct Seen {
     world: World,
     guids: Vec<roles::Object>,
-    /// The guests of the pool that is meant, where it is offline and the world holds none of it.
+    /// The guests of the pool in question, if it is offline, since the world then contains none of them.
     theirs: Vec<Guest>,
 }
 
@@ -32,7 +32,7 @@ impl Seen {
 }
 
 fn change(session: &Session, pool: &str, plan: impl Fn(&Seen, &Root) -> Result<Plan>) -> Result<()> {
-    // Roles are about all pools at once.
+    // Roles concern all pools at once.
     let _lock = session.lock("pool", &["roles"])?;
     let seen = Seen::at(session, pool)?;
     let plan = plan(&seen, seen.root(pool)?)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 pub(super) fn run(session: &Session, pool: &str, undo: bool) -> Result<()> {
     let _lock = session.lock("pool", &["roles"])?;
-    // What is odd is just what this command is for.
+    // Oddities are what this command resolves, so they are not shown.
     let world = observe::world(&session.runtime, &Look::default())?;
     let (root, was) = observe::pool::layouts()?.into_iter().find(|(d, _)| d.pool() == pool || d.as_str() == pool).ok_or_else(|| {
         let shown = printable(pool, 60);
@@ -20,7 +20,7 @@ pub(super) fn run(session: &Session, pool: &str, undo: bool) -> Result<()> {
     })?;
     let mut layout = was;
     let mut guarded = false;
-    // Two rounds guard a tree: its parts, then what below them says otherwise.
+    // Two rounds set the protective properties of a tree: first its parts, then the datasets below that override them.
     for _ in 0..16 {
         let (tree, snapshot) = observe::pool::tree(&session.runtime, &root, layout, undo)?;
         let plan = if undo {
@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, pool: &str, undo: bool) -> Result<()> {
         }
         guarded = layout == LAYOUT && !undo;
         layout = if undo { layout - 1 } else { (layout + 1).min(LAYOUT) };
-        // Each layout is a plan of its own; back goes one at a time.
+        // Each layout is a separate plan; a downgrade goes one layout at a time.
         if undo {
             break;
         }

@@ -9,14 +9,14 @@ use chyves_core::value::GuestName;
 use chyves_host::observe::Look;
 use std::collections::BTreeMap;
 
-/// The setting that says whether and when.
+/// The property that determines whether and when a guest starts.
 const KEY: &str = "rcboot";
 
-/// Starts them: those with the same number side by side, and before those with a lower one. One that can't be started
-/// keeps none of the others from it.
+/// Starts them: those with the same number concurrently, and before those with a lower number. A failure does not keep the
+/// others from being started.
 ///
-/// Where the number that is stored is none, somebody wrote it by `zfs set`, and nobody knows what was meant. Such a guest
-/// is not started, and counts as one that could not be: who sees only the exit status of the host's service sees it too.
+/// A stored value that is not a number was written by `zfs set`, and its meaning is unknown. Such a guest is not started, and
+/// counts as failed, so that the exit status of the host's service shows it too.
 pub(super) fn run(session: &Session) -> Result<()> {
     let world = session.look(&Look::at_keys(vec![KEY.to_owned(), keys::TRUST.to_owned(), keys::trusted(KEY)]))?;
     let mut groups: BTreeMap<u16, Vec<GuestName>> = BTreeMap::new();
