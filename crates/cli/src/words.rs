@@ -1,5 +1,5 @@
-//! Two word orders become one: `chyves web01 start` is `chyves start web01`, and a noun without a verb gets its usual
-//! one. Both always work because no guest may bear a command's name.
+//! Normalises the two word orders: `chyves web01 start` becomes `chyves start web01`, and a noun without a verb gets its
+//! default one. This is unambiguous because no guest may have the name of a command.
 
 mod aliases;
 mod nouns;
@@ -16,12 +16,12 @@ pub(crate) use table::{Options, is_below};
 pub(crate) use aliases::meant;
 pub(crate) use places::meant as meant_by_place;
 
-/// Every word that a command line may begin with.
+/// Every word with which a command line may begin.
 pub(crate) fn commands() -> impl Iterator<Item = &'static str> {
     verbs::words()
 }
 
-/// The verb of words in that order.
+/// The verb in a normalised command line.
 pub(crate) fn verb(canonical: &[String]) -> Option<&str> {
     position(canonical, 1, &Options::of_all()).map(|at| canonical[at].as_str())
 }
@@ -29,7 +29,7 @@ pub(crate) fn verb(canonical: &[String]) -> Option<&str> {
 /// The words with the verb first.
 ///
 /// # Errors
-/// Neither the first word nor one behind it is a command.
+/// Neither the first word nor a later one is a command.
 pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
     let options = Options::of_all();
     let Some(first) = position(&argv, 1, &options) else { return Ok(argv) };
@@ -40,7 +40,7 @@ pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
     if word.starts_with('_') || commands().any(|c| c == word) {
         return nouns(argv, first);
     }
-    // Guests first: everything up to the verb goes behind it.
+    // Guests first: everything before the verb is moved behind it.
     let mut at = first;
     while let Some(next) = position(&argv, at + 1, &options) {
         if let Some(command) = aliases::alias(&argv[next], false) {
@@ -57,30 +57,30 @@ pub(crate) fn canonical(mut argv: Vec<String>) -> Result<Vec<String>> {
     Err(unknown(&argv[first..]))
 }
 
-/// Whether the verb of a noun was left out, so that `canonical` has the usual one of it: whatever was taken for a guest's name may
-/// be a verb with a slip.
+/// Whether the verb of a noun was omitted, so that `canonical` contains its default one: a word that was taken for a guest's
+/// name may be a misspelt verb.
 pub(crate) fn is_implied(typed: &[String], canonical: &[String]) -> bool {
     let noun = position(canonical, 1, &Options::of_all());
     let usual = noun.and_then(|at| verbs::usual(&canonical[at]));
     let (Some(noun), Some(usual)) = (noun, usual) else { return false };
     let is_usual = |word: &String| word == usual || aliases::alias(word, false) == Some(usual);
-    // `web01@before` is no verb.
+    // `web01@before` cannot be a verb.
     let could_be_verb = |word: &&String| !word.starts_with('-') && !word.contains('@') && verbs::usual(word).is_none();
     canonical.get(noun + 1).is_some_and(|verb| verb == usual)
         && !typed.iter().skip(1).any(is_usual)
         && typed.iter().skip(1).any(|word| could_be_verb(&word))
 }
 
-/// What is said of a word that was taken for a guest's name beside a noun, and is none.
+/// Explains a word beside a noun that was taken for a guest's name and is none.
 pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
-    // What is no bridge has its own words.
+    // An unknown bridge has its own message.
     if problem.code != Kind::NotFound || !problem.message.starts_with("no guest") {
         return problem;
     }
     let Some((noun, verbs)) = typed.iter().skip(1).take(3).find_map(|word| Some((word, table::below(word)?))) else { return problem };
     let guest = |word: &&String| problem.object.as_deref() == Some(word.split(['@', ',']).next().unwrap_or_default());
     match typed.iter().skip(1).find(guest).map(String::as_str) {
-        // Where a verb was typed the word is a guest's name, but for one that stands in the verb's place.
+        // If a verb was typed, the word is a guest's name, except in the verb's place.
         Some(word)
             if !word.contains(['@', ','])
                 && (!typed.iter().skip(1).any(|w| table::is_below(noun, w))
@@ -95,13 +95,13 @@ pub(crate) fn neither(typed: &[String], problem: Problem) -> Problem {
     }
 }
 
-/// Whether a word in the place of a verb of `network` is more likely a bridge or a guest than a verb with a slip.
+/// Whether a word in place of a verb of `network` is more likely a bridge or a guest than a misspelt verb.
 pub(crate) fn could_be_bridge(word: &str) -> bool {
     word.parse::<chyves_core::value::IfName>().is_ok()
         && !table::below("network").unwrap_or_default().iter().any(|verb| aliases::slipped(word, verb))
 }
 
-/// The place of the next word at or behind `from` that is no option.
+/// Index of the next word at or after `from` that is not an option.
 pub(crate) fn position(argv: &[String], from: usize, options: &Options) -> Option<usize> {
     let mut at = from;
     while let Some(word) = argv.get(at) {
@@ -133,7 +133,7 @@ fn unknown(words: &[String]) -> Problem {
         Some(second) => meant(second, &known, true),
         None => meant(word, &known, true).or_else(|| meant(second?, &known, true)),
     };
-    // Where one of the words has a meaning in other programs, or is a command with a slip, the other one is a guest's name.
+    // If one of the words is known from other programs, or is a misspelt command, the other one is a guest's name.
     let is_meant = |word: &str| aliases::named(word).is_some() || known.iter().any(|command| aliases::slipped(word, command));
     let problem = match second {
         Some(second) if is_meant(second) && !is_meant(word) => Problem::usage(format!("unknown command `{}`", printable(second, 40))),

@@ -1,26 +1,26 @@
-//! Words of other programs: those that mean a command of chyves stand for it, the others name it. And what an unknown word may
-//! have meant.
+//! Words of other programs: some are aliases of a command of chyves, others only lead to a hint. Also suggestions for unknown
+//! words.
 //!
-//! A suggestion is typed without much thought, so it never leads to a command that does more than one that may have been meant as
-//! well: from one that reads to one that changes something, or from there to one that ends or removes something ([`Weight`]).
+//! A suggestion is often accepted without much thought, so it never names a command that does more than another likely
+//! candidate: no change instead of a query, and no removal instead of a change ([`Weight`]).
 
 use chyves_core::error::nearest;
 
-/// Words that stand for a command.
+/// Aliases of commands.
 const ALIASES: &[(&str, &str)] = &[("ls", "list"), ("rm", "delete"), ("show", "info"), ("shutdown", "stop")];
 
 /// How much a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
-    /// It reads, and changes nothing.
+    /// It only reads.
     Reads,
     /// It changes something.
     Changes,
-    /// It ends, removes or overwrites something.
+    /// It stops, removes or overwrites something.
     Ends,
 }
 
-/// Words that have no one meaning here, with how much is done by the first command that the text names, and the text.
+/// Words without a single meaning here, with the weight of the first command in the hint, and the hint.
 const NAMED: &[(&str, Weight, &str)] = &[
     (
         "restart",
@@ -88,7 +88,7 @@ const NAMED: &[(&str, Weight, &str)] = &[
     ),
 ];
 
-/// Commands and verbs that read and change nothing.
+/// Commands and verbs that only read.
 const READING: &[&str] = &[
     "check",
     "completions",
@@ -109,13 +109,13 @@ const READING: &[&str] = &[
     "version",
 ];
 
-/// Those that end, remove or overwrite something.
+/// Commands and verbs that stop, remove or overwrite something.
 const ENDING: &[&str] = &[
     "apply", "delete", "destroy", "detach", "eject", "empty", "offline", "private", "receive", "reclaim", "reinit", "remove", "reset",
     "rollback", "stop", "unjoin", "unset", "upgrade",
 ];
 
-/// The command that a word stands for. `alone`: nothing is named behind it.
+/// The command for which a word is an alias. `alone`: no argument follows.
 pub(super) fn alias(word: &str, alone: bool) -> Option<&'static str> {
     match word {
         "status" => Some(if alone { "list" } else { "info" }),
@@ -123,17 +123,17 @@ pub(super) fn alias(word: &str, alone: bool) -> Option<&'static str> {
     }
 }
 
-/// Every word that may stand in a command's place, besides the commands.
+/// Every word that is accepted in place of a command, besides the commands.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
     ALIASES.iter().map(|(word, _)| *word).chain(NAMED.iter().map(|(word, ..)| *word)).chain(["status"])
 }
 
-/// What to type instead of a word that means several things here.
+/// The hint for a word that has several meanings here.
 pub(super) fn named(word: &str) -> Option<&'static str> {
     NAMED.iter().find(|(known, ..)| *known == word).map(|(.., hint)| *hint)
 }
 
-/// How much a candidate does; `top`: at the command's place, where a word may only name commands.
+/// How much a candidate does; `top`: in place of a command, where a word may also be one with a hint.
 fn weight(word: &str, top: bool) -> Weight {
     let alias = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, command)| *command);
     match NAMED.iter().find(|(known, ..)| *known == word && top) {
@@ -144,7 +144,7 @@ fn weight(word: &str, top: bool) -> Weight {
     }
 }
 
-/// What an unknown word may have meant, as a hint: one of `candidates`, or at the command's place (`top`) what is [`named`].
+/// A hint for an unknown word: the nearest of `candidates`, or in place of a command (`top`) also the text of [`named`].
 pub(crate) fn meant(word: &str, candidates: &[&str], top: bool) -> Option<String> {
     if let (Some(hint), true) = (named(word), top) {
         return Some(hint.to_owned());
@@ -153,15 +153,15 @@ pub(crate) fn meant(word: &str, candidates: &[&str], top: bool) -> Option<String
     Some(named(found).filter(|_| top).map_or_else(|| format!("did you mean `{found}`?"), str::to_owned))
 }
 
-/// The candidate that an unknown word may have meant. Of those that are near the ones that do least come first, and what ends
-/// something is only offered for a slip.
+/// The most likely candidate for an unknown word. Of near candidates those that do least come first, and one that stops or
+/// removes something is offered only for a single slip.
 fn nearest_of<'a>(word: &str, candidates: &[&'a str], top: bool) -> Option<&'a str> {
     let weight = |c: &str| weight(c, top);
-    // The least that any word within so many slips does: nothing that does more is offered.
+    // The least that any word within that many slips does: nothing that does more is offered.
     let near: Vec<(&str, usize)> = candidates.iter().map(|c| (*c, slips(word, c))).filter(|(_, slips)| *slips <= 2).collect();
     let least =
         |few: fn(&str) -> usize| near.iter().filter(|(c, slips)| *slips <= few(c)).map(|(c, _)| weight(c)).min().unwrap_or(Weight::Ends);
-    // Of a short word two other letters leave nothing.
+    // In a short word two other letters leave no similarity.
     let (likely, possible) = (least(|c| if c.len() < 5 { 1 } else { 2 }), least(|_| 2));
     let offered = |c: &str, level| level <= likely && weight(c) == level;
     let slip = |level| candidates.iter().copied().find(|c| slipped(word, c) && offered(c, level));
@@ -174,12 +174,13 @@ fn nearest_of<'a>(word: &str, candidates: &[&'a str], top: bool) -> Option<&'a s
         .or_else(|| alike(Weight::Changes))
 }
 
-/// How many letters are too many, too few, wrong or exchanged; more than two are not counted.
+/// The number of letters that are superfluous, missing, wrong or exchanged; beyond two it is not counted.
 fn slips(word: &str, other: &str) -> usize {
     if word.len().abs_diff(other.len()) > 2 { usize::MAX } else { strsim::osa_distance(word, other) }
 }
 
-/// Whether a word is another with one letter too many, too few, wrong, or two exchanged, behind the same first letter.
+/// Whether a word differs from another one by a single slip: one letter superfluous, missing or wrong, or two exchanged, after
+/// the same first letter.
 pub(super) fn slipped(word: &str, other: &str) -> bool {
     word.len() >= 3 && word.bytes().next() == other.bytes().next() && strsim::osa_distance(word, other) <= 1
 }

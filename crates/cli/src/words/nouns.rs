@@ -1,5 +1,4 @@
-//! A noun and what follows it: the verb that was left out, guests that stand before it, and the forms that the manual of 2016
-//! taught.
+//! A noun and what follows it: the omitted verb, guests before it, and the forms of the manual of 2016.
 
 use super::table::{Options, below, is_below};
 use super::{aliases, meant, position, strs};
@@ -7,10 +6,10 @@ use crate::command::verbs;
 use chyves_core::error::{Problem, Result, nearest};
 use chyves_core::value::{RESERVED, printable};
 
-/// The verbs below `firmware` that are about guests; all others are about images.
+/// The verbs of `firmware` that act on guests; all others act on images.
 const FIRMWARE_VERBS: &[&str] = &["reset"];
 
-/// A word behind a noun where a verb or a guest's name may stand, which no guest may bear and which is no verb of it.
+/// The problem that a word after a noun is neither one of its verbs nor a possible guest name.
 fn no_verb(noun: &str, word: &str, verbs: &[&str]) -> Problem {
     let shown = printable(word, 40);
     let attach = "`chyves disk add GUEST --attach PATH` attaches a file, a device or a volume".to_owned();
@@ -29,7 +28,7 @@ pub(super) fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> 
     if argv.get(behind).is_some_and(is_verb) {
         behind += 1;
     }
-    // `web01 snapshot @before`: the guest and the snapshot are one word in the canonical order.
+    // `web01 snapshot @before`: in the normalised order the guest and the snapshot are one word.
     if matches!(argv[first].as_str(), "snapshot" | "clone" | "send") {
         // `--from @base` names another snapshot.
         let options = Options::of(&argv[first]);
@@ -46,16 +45,16 @@ pub(super) fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> 
     argv
 }
 
-/// Puts in the verb that a noun without one means.
+/// Inserts the default verb of a noun without a verb.
 ///
 /// # Errors
-/// A word behind the noun is neither its verb nor can it be a guest's name.
+/// A word after the noun is neither its verb nor a possible guest name.
 pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> {
     let noun = argv[first].clone();
     let options = Options::of(&noun);
     if let (Some(verbs), Some(at)) = (below(&noun), position(&argv, first + 1, &options)) {
         let verbs = strs(&verbs);
-        // `snapshot rm web@a`, `disk ls`: the verb that the noun has of these.
+        // `snapshot rm web@a`, `disk ls`: aliases that are verbs of the noun.
         let alias = aliases::alias(&argv[at], false).filter(|verb| is_below(&noun, verb));
         if let (Some(verb), false) = (alias, is_below(&noun, &argv[at])) {
             verb.clone_into(&mut argv[at]);
@@ -75,9 +74,9 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
     if argv[first] == "snapshot" {
         let next = argv.get(first + 1).map(String::as_str);
         let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || is_below("snapshot", w));
-        // `snapshot rolback web@a` means a verb; a guest alone may have any name.
+        // `snapshot rolback web@a` is a misspelt verb; a guest alone may have any name.
         let slip = next.is_some_and(|w| !w.contains(['@', ',']) && nearest(w, strs(&below("snapshot").unwrap_or_default())).is_some());
-        // So does `snapshot revert web@a`: who names a snapshot behind a word without one means more than two new snapshots.
+        // So is `snapshot revert web@a`: a snapshot after a word without one does not mean two new snapshots.
         let slip = slip
             || next.is_some_and(|w| !w.contains(['@', ',']))
                 && argv.iter().skip(first + 2).any(|w| !w.starts_with(['-', '@']) && w.contains('@'));
@@ -95,7 +94,7 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
             argv.truncate(argv.len() - 2);
             argv.push(joined);
         }
-        // `snapshot rollback web01 before`: these verbs take no guest without a snapshot.
+        // `snapshot rollback web01 before`: these verbs need a snapshot for every guest.
         if matches!(argv.get(first + 1).map(String::as_str), Some("rollback" | "delete" | "diff"))
             && let Some(guest) = position(&argv, first + 2, &options)
             && let Some(name) = position(&argv, guest + 1, &options)
@@ -107,7 +106,7 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
             argv[guest] = format!("{}@{name}", argv[guest]);
         }
     }
-    // `web01 console tmux` is how it was written in 2016; alone the word could be a guest's name.
+    // `web01 console tmux` is the form of 2016; `console tmux` alone could name a guest.
     if let [console, _, .., tmux] = &mut argv[first..]
         && console == "console"
         && tmux == "tmux"
@@ -142,14 +141,14 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
     Ok(argv)
 }
 
-/// The places of the next two words behind a noun that are no options.
+/// The indices of the next two words after a noun that are not options.
 fn next_two(argv: &[String], noun: usize) -> [Option<usize>; 2] {
     let options = Options::of(&argv[noun]);
     let one = position(argv, noun + 1, &options);
     [one, one.and_then(|at| position(argv, at + 1, &options))]
 }
 
-/// Whether the word at a place is a verb of the noun.
+/// Whether the word at an index is a verb of the noun.
 fn is_verb(argv: &[String], noun: usize, at: Option<usize>) -> bool {
     at.is_some_and(|at| is_below(&argv[noun], &argv[at]))
 }
@@ -161,18 +160,18 @@ fn swap(argv: &mut [String], one: Option<usize>, other: Option<usize>) {
     }
 }
 
-/// Whether help is wanted.
+/// Whether help is requested.
 fn asks_for_help(argv: &[String], one: Option<usize>) -> bool {
     argv.iter().any(|w| w == "-h" || w == "--help") || one.is_some_and(|at| argv[at] == "help")
 }
 
-/// The same for `network`, whose verb may also stand behind a bridge or a guest: `network bridge0 attach em0`.
+/// Inserts the default verb of `network`, whose verb may also follow a bridge or a guest: `network bridge0 attach em0`.
 fn network(argv: &mut Vec<String>, first: usize) {
     let [one, two] = next_two(argv, first);
     if is_verb(argv, first, one) || asks_for_help(argv, one) {
         return;
     }
-    // `network guest web01 add tap` is how the manual of 2016 wrote it.
+    // `network guest web01 add tap` is the form of the manual of 2016.
     if let Some(at) = one.filter(|at| argv[*at] == "guest") {
         argv.remove(at);
         network(argv, first);
@@ -183,7 +182,7 @@ fn network(argv: &mut Vec<String>, first: usize) {
     }
 }
 
-/// The same for `disk`, whose verb may also stand behind the guest, and which in 2016 had a text behind the disk's name.
+/// Inserts the default verb of `disk`, whose verb may also follow the guest. In 2016 a text could follow the disk's name.
 fn disk(argv: &mut Vec<String>, first: usize) {
     let [one, two] = next_two(argv, first);
     if one.is_none() || is_verb(argv, first, one) || asks_for_help(argv, one) {
@@ -206,7 +205,7 @@ fn disk(argv: &mut Vec<String>, first: usize) {
     argv.insert(first + 1, "set".to_owned());
 }
 
-/// Puts the usual verb behind its noun.
+/// Inserts the default verb after its noun.
 fn insert_usual(argv: &mut Vec<String>, noun: usize) {
     if let Some(verb) = verbs::usual(&argv[noun]) {
         argv.insert(noun + 1, verb.to_owned());

@@ -1,11 +1,11 @@
-//! Words in places where a command has an option: `receive web02`, `move web01 tank`, `image import NAME FILE`.
+//! Words that should be options of a command: `receive web02`, `move web01 tank`, `image import NAME FILE`.
 
 use super::position;
 use super::table::Options;
 use chyves_core::value::printable;
 use std::path::Path;
 
-/// What was meant by such words, as a hint. `argv` has the verb first.
+/// A hint with the command that was probably meant. `argv` has the verb first.
 pub(crate) fn meant(argv: &[String]) -> Option<String> {
     let first = position(argv, 1, &Options::of_all())?;
     let options = Options::of(&argv[first]);

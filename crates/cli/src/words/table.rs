@@ -1,22 +1,24 @@
-//! What both word orders need of the table of commands: the verbs below a noun, and the options whose value is the next word.
+//! What the normalisation of word orders needs from the table of commands: the verbs of a noun, and the options whose value is
+//! the next word.
 
 use crate::command::{self, verbs};
 use clap::{ArgAction, Command};
 use std::cell::OnceCell;
 
-/// The verbs below a noun that has a usual one, in the order of its help; none for another word.
+/// The verbs of a noun that has a default verb, in the order of its help; none for another word.
 pub(super) fn below(noun: &str) -> Option<Vec<String>> {
     verbs::usual(noun)?;
     let noun = verbs::alone(noun)?;
     Some(noun.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name().to_owned()).collect())
 }
 
-/// Whether a word is a verb of such a noun, also one that help does not show.
+/// Whether a word is a verb of such a noun, including hidden ones.
 pub(crate) fn is_below(noun: &str, word: &str) -> bool {
     verbs::usual(noun).and_then(|_| verbs::alone(noun)).is_some_and(|noun| noun.find_subcommand(word).is_some())
 }
 
-/// The options of a command, as far as they matter for where a word stands. They are collected when an option is met.
+/// The options of a command, as far as they affect the meaning of the words after them. They are collected when the first
+/// option is found.
 pub(crate) struct Options<'a> {
     command: Option<&'a str>,
     found: OnceCell<Found>,
@@ -31,17 +33,18 @@ struct Found {
 }
 
 impl<'a> Options<'a> {
-    /// Those of every command.
+    /// The options that every command has.
     pub(crate) const fn of_all() -> Self {
         Self { command: None, found: OnceCell::new() }
     }
 
-    /// Those of a command, and of the verbs below it.
+    /// The options of a command, and of its verbs.
     pub(crate) const fn of(command: &'a str) -> Self {
         Self { command: Some(command), found: OnceCell::new() }
     }
 
-    /// Whether the word behind this one is its value: `--from @a`, `-o name`, `-Ho name`, and `--incr` for `--incremental-for`.
+    /// Whether the next word is the value of this one: `--from @a`, `-o name`, `-Ho name`, and `--incr` for
+    /// `--incremental-for`.
     pub(super) fn take_next(&self, word: &str) -> bool {
         let Some(option) = word.strip_prefix('-') else { return false };
         let found = self.found.get_or_init(|| {
@@ -59,7 +62,7 @@ impl<'a> Options<'a> {
                 let begins = |options: &[String]| !long.is_empty() && options.iter().any(|o| o.starts_with(long));
                 is(valued) || !is(plain) && begins(valued) && !begins(plain)
             }
-            // What follows an option with a value in the same word is the value.
+            // The rest of the word after an option with a value is its value.
             None => option.chars().position(|c| found.short.contains(&c)).is_some_and(|at| at + 1 == option.chars().count()),
         }
     }

@@ -1,4 +1,4 @@
-//! What is offered for an unknown word, for every word that is near a verb.
+//! Checks the suggestions for every word that is similar to a verb.
 
 use super::*;
 use clap::CommandFactory;
@@ -30,7 +30,7 @@ fn a_slip_is_offered_the_command_that_was_meant() {
     }
 }
 
-/// The words that a suggestion is taken from: at the command's place, and behind each noun.
+/// The candidates at each place: in place of a command, and after each noun.
 fn places() -> Vec<(String, Vec<String>, bool)> {
     let mut root = crate::command::Cli::command();
     root.build();
@@ -50,7 +50,7 @@ fn places() -> Vec<(String, Vec<String>, bool)> {
 
 #[test]
 fn every_verb_has_its_weight() {
-    // Those that change something and end nothing; a verb in none of the lists, or in two, is one that nobody judged.
+    // The verbs that change something and remove nothing; every verb must be in exactly one of the lists.
     let changing = "add adopt attach catalogue clone cloud-init confirm create default disk fetch firmware image import init insert \
                     iso join migrate move nat network online pool promote rename repair resize send set snapshot start sync trace \
                     trash undelete undo unpack update";
@@ -62,7 +62,7 @@ fn every_verb_has_its_weight() {
     assert!(odd.is_empty(), "{odd:?}");
 }
 
-/// Every string at one slip of a word.
+/// Every string that differs from a word by one slip.
 fn slipped_once(word: &str) -> BTreeSet<String> {
     let letters: Vec<char> = word.chars().collect();
     let mut all = BTreeSet::new();
@@ -81,7 +81,7 @@ fn slipped_once(word: &str) -> BTreeSet<String> {
     all
 }
 
-/// Whether what is offered for a word does more than a word that may have been meant.
+/// Checks that the suggestion for a word does not do more than another likely candidate.
 #[track_caller]
 fn does_not_cross(typed: &str, words: &[&str], top: bool) {
     if words.contains(&typed) {
@@ -90,7 +90,7 @@ fn does_not_cross(typed: &str, words: &[&str], top: bool) {
     let Some(offered) = nearest_of(typed, words, top) else { return };
     for meant in words {
         let slips = super::slips(typed, meant);
-        // A short word that two slips leave nothing of gives way to one at a single slip.
+        // A short word at two slips, which leave no similarity, gives way to one at a single slip.
         let given_way = slips == 2 && meant.len() < 5 && (slipped(typed, offered) || offered.starts_with(typed));
         assert!(
             slips > 2 || weight(offered, top) <= weight(meant, top) || given_way,
@@ -103,7 +103,7 @@ fn does_not_cross(typed: &str, words: &[&str], top: bool) {
 fn no_slip_of_a_verb_is_offered_one_that_does_more() {
     for (_, words, top) in places() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        // Where something is offered by a slip or a beginning, what was typed is a slip or a beginning of it: these are all.
+        // All words for which a suggestion is made because of a slip or a beginning.
         let begun = words.iter().flat_map(|w| (3..w.len()).map(|to| w[..to].to_owned()));
         for typed in words.iter().flat_map(|w| slipped_once(w)).chain(begun).collect::<BTreeSet<_>>() {
             does_not_cross(&typed, &words, top);
@@ -114,7 +114,7 @@ fn no_slip_of_a_verb_is_offered_one_that_does_more() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What is offered because it looks alike.
+    /// The same for suggestions that are made because of similarity.
     #[test]
     fn nor_are_two_slips(place: prop::sample::Index, word: prop::sample::Index, one: prop::sample::Index, two: prop::sample::Index) {
         static PLACES: std::sync::LazyLock<Vec<(String, Vec<String>, bool)>> = std::sync::LazyLock::new(places);
