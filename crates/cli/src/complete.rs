@@ -1,13 +1,13 @@
-//! Completion while a command is typed: the shell asks a hidden command for what may stand at the cursor, so that guests,
-//! snapshots, images, pools and values are those of this moment. It never writes, waits for no lock, and prints no error: a shell
-//! at its prompt has no place for one.
+//! Completion: the shell asks a hidden command for the candidates at the cursor, so that guests, snapshots, images, pools and
+//! values are the current ones. It never writes, waits for no lock, and prints no errors, which would disturb the shell's
+//! prompt.
 //!
-//! * `line`: the words up to the cursor, and both word orders of them
-//! * `values`: what may stand for each kind of argument, by the name of its value in the help
-//! * `present`: guests, snapshots, images, pools and bridges as they are now
-//! * `scripts`: what the shells need
+//! * `line`: the words up to the cursor, in both word orders
+//! * `values`: the candidates for each kind of argument, by the name of its value in the help
+//! * `present`: the current guests, snapshots, images, pools and bridges
+//! * `scripts`: the scripts for the shells
 //!
-//! Not here: which argument the cursor is at, which the library of the parser knows.
+//! Not here: which argument the cursor is at, which clap_complete knows.
 
 mod line;
 mod present;
@@ -26,11 +26,11 @@ use std::sync::Arc;
 
 pub(crate) use scripts::script;
 
-/// The hidden command.
+/// Name of the hidden command.
 pub(crate) const WORD: &str = "_complete";
 
-/// Prints candidates, one a line, each with a description behind a tab. The words of the line follow, the last of them unfinished;
-/// or `--line` and the text up to the cursor.
+/// Prints candidates, one per line, each with a description after a tab. The arguments are the words of the line, the last one
+/// unfinished; or `--line` and the text up to the cursor.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let words: Vec<String> = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let line = match &words[..] {
@@ -64,7 +64,7 @@ fn candidates(line: &Line) -> Vec<CompletionCandidate> {
             }
         }
     }
-    // Options are many, and only offered where one is begun or nothing else fits.
+    // Options are only offered if one is being typed or nothing else fits.
     let is_option = |c: &CompletionCandidate| c.get_value().to_string_lossy().starts_with('-');
     if !line.current.starts_with('-') && found.iter().any(|c| !is_option(c)) {
         found.retain(|c| !is_option(c));
@@ -81,7 +81,7 @@ fn commands(current: &str) -> Vec<CompletionCandidate> {
     words.map(|word| CompletionCandidate::new(word).help(about(word))).collect()
 }
 
-/// The whole command line, each argument with its candidates, and without what nobody types.
+/// The whole command line, each argument with its candidates, without internal commands.
 fn tree(present: &Arc<Present>) -> Command {
     with_values(shown(&Cli::command()), present)
 }
@@ -92,7 +92,7 @@ fn with_values(command: Command, present: &Arc<Present>) -> Command {
     command.mut_subcommands(|below| with_values(below, present))
 }
 
-/// A command without those below it that are nobody's to type.
+/// A command without its internal subcommands.
 pub(crate) fn shown(command: &Command) -> Command {
     let name = command.get_name().to_owned();
     let mut kept = Command::new(name).args(command.get_arguments().cloned());

@@ -1,31 +1,31 @@
-//! The line up to the cursor: its words, and what they are with the verb first.
+//! The line up to the cursor: its words, and their interpretation with the verb first.
 
 use crate::command::verbs;
 use crate::words::{self, Options};
 
 /// A line that is being typed.
 pub(super) struct Line {
-    /// The finished words, the program's name first.
+    /// The finished words, beginning with the program's name.
     pub(super) words: Vec<String>,
-    /// The word at the cursor, up to it.
+    /// The word at the cursor, up to the cursor.
     pub(super) current: String,
 }
 
-/// One way to read it.
+/// One interpretation of the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Words in the order that the parser takes, the one at the cursor last.
+    /// Words in the order that the parser expects, ending with the one at the cursor.
     Words(Vec<String>),
-    /// The name of a guest stands at the cursor.
+    /// A guest's name is at the cursor.
     Guests,
-    /// A command that guests precede.
+    /// A command that guests may precede is at the cursor.
     GuestCommands,
     /// A snapshot, `@before`, of a guest that was named.
     Snapshots,
 }
 
 impl Line {
-    /// Of words that the shell has split.
+    /// From words that the shell has split.
     pub(super) fn of(mut words: Vec<String>) -> Self {
         let current = words.pop().unwrap_or_default();
         if words.is_empty() {
@@ -34,7 +34,7 @@ impl Line {
         Self { words, current }
     }
 
-    /// Of a text, at blanks that are not quoted. A shell that breaks words at `=`, `@` and `:` can't be asked for its words.
+    /// Splits a text at unquoted blanks. This is for shells that break words at `=`, `@` and `:`.
     pub(super) fn split(text: &str) -> Self {
         let mut words = vec![String::new()];
         let mut quote = None;
@@ -53,13 +53,13 @@ impl Line {
         Self::of(words)
     }
 
-    /// The ways to read it.
+    /// The possible interpretations.
     pub(super) fn forms(&self) -> Vec<Form> {
         let with = |words: &[String]| Form::Words(words.iter().cloned().chain([self.current.clone()]).collect());
         let next = |from| words::position(&self.words, from, &Options::of_all());
         let Some(first) = next(1) else { return self.first_word(with(&self.words)) };
         if !words::commands().any(|word| word == self.words[first]) {
-            // Guests first: what is behind the verb belongs behind the guests.
+            // Guests first: the guests are moved behind the verb.
             let mut at = first;
             while let Some(word) = next(at + 1) {
                 if verbs::takes_guests(&self.words[word]) {
@@ -79,7 +79,7 @@ impl Line {
         if self.current.starts_with('-') { vec![words] } else { vec![words, Form::Guests] }
     }
 
-    /// What is typed behind a verb, which is at `first`.
+    /// The interpretations of what follows a verb, which is at index `first`.
     fn behind_verb(&self, first: usize) -> Vec<Form> {
         if self.current.starts_with('@') {
             return vec![Form::Snapshots];
@@ -95,7 +95,7 @@ impl Line {
             form(words)
         };
         match next(first + 1) {
-            // Its verbs, and what the usual one takes.
+            // The noun's verbs, and the arguments of its default verb.
             None => vec![form(self.words.clone()), implied(first + 1)],
             Some(at) if words::is_below(noun, &self.words[at]) => vec![form(self.words.clone())],
             Some(object) => match next(object + 1) {

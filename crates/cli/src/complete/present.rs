@@ -1,5 +1,4 @@
-//! What is there at this moment, as far as a completion asks for it: each kind is read once, and what can't be read is not
-//! offered.
+//! The current objects that a completion needs: each kind is read once, and what cannot be read is not offered.
 
 use super::values::plain;
 use chyves_core::guest::Guest;
@@ -11,7 +10,7 @@ use chyves_host::runtime::Runtime;
 use clap_complete::engine::CompletionCandidate;
 use std::sync::OnceLock;
 
-/// The host, read where it is asked for.
+/// The host's objects, read on first use.
 pub(super) struct Present {
     /// The finished words of the line.
     words: Vec<String>,
@@ -26,7 +25,7 @@ impl Present {
         Self { words, guests: OnceLock::new(), images: OnceLock::new(), trash: OnceLock::new(), named: OnceLock::new() }
     }
 
-    /// Whether a word was typed.
+    /// Whether a word is on the line.
     pub(super) fn is_about(&self, word: &str) -> bool {
         self.words.iter().any(|typed| typed == word)
     }
@@ -36,7 +35,7 @@ impl Present {
         world.as_ref().map(|world| world.guests.as_slice()).unwrap_or_default()
     }
 
-    /// The guests that were named on the line, with their settings.
+    /// The guests that are named on the line, with their settings.
     fn named(&self) -> &[Guest] {
         let world = self.named.get_or_init(|| {
             let parts = self.words.iter().skip(1).flat_map(|word| word.split([',', '@']));
@@ -46,12 +45,12 @@ impl Present {
         world.as_ref().map(|world| world.guests.as_slice()).unwrap_or_default()
     }
 
-    /// Guests, the last of a list with commas between; those that were named already are left out.
+    /// Guests, also as the last one of a comma-separated list; without those that are already named.
     pub(super) fn guests(&self, current: &str) -> Vec<CompletionCandidate> {
         self.guests_where(current, |_| true)
     }
 
-    /// Guests that a command can have an effect on in their present state.
+    /// Guests on which a command can act in their current state.
     pub(super) fn guests_for(&self, command: &str, current: &str) -> Vec<CompletionCandidate> {
         match command {
             "undelete" | "empty" => self.trash(current),
@@ -72,7 +71,7 @@ impl Present {
             .collect()
     }
 
-    /// `web01@before`; before the `@` is typed, guests, each with `behind`.
+    /// `web01@before`; before the `@` is typed, guests, each followed by `behind`.
     pub(super) fn snapshots(&self, current: &str, behind: &str) -> Vec<CompletionCandidate> {
         let Some((name, _)) = current.split_once('@') else {
             let guests = self.guests(current);
@@ -83,7 +82,7 @@ impl Present {
         plain(current, found.iter().map(|snapshot| format!("{name}@{snapshot}")))
     }
 
-    /// `@before` of the guests that were named.
+    /// `@before` for the guests on the line.
     pub(super) fn snapshots_of_named(&self, current: &str) -> Vec<CompletionCandidate> {
         let guests = self.named();
         let Some(Some(world)) = self.named.get() else { return Vec::new() };
@@ -107,7 +106,7 @@ impl Present {
         plain(current, roots.iter().map(|root| root.dataset.pool().to_owned()))
     }
 
-    /// Bridges that are configured or there.
+    /// Bridges that are configured or exist.
     pub(super) fn bridges(current: &str) -> Vec<CompletionCandidate> {
         let world = look(&Look::default());
         let design = world.as_ref().and_then(|world| Design::read(&world.primary().ok()?.own).ok());
@@ -118,12 +117,12 @@ impl Present {
         plain(current, names)
     }
 
-    /// Interfaces of the host that are no bridges.
+    /// Interfaces of the host other than bridges.
     pub(super) fn interfaces(current: &str) -> Vec<CompletionCandidate> {
         plain(current, interfaces(false))
     }
 
-    /// `disk0` and the like of the guests that were named.
+    /// `disk0` and the like of the guests on the line.
     pub(super) fn of_family(&self, family: &str, current: &str) -> Vec<CompletionCandidate> {
         let mut numbers: Vec<u16> = self.named().iter().flat_map(|guest| guest.settings.numbers(family)).collect();
         numbers.sort_unstable();
@@ -131,7 +130,7 @@ impl Present {
         plain(current, numbers.iter().map(|n| format!("{family}{n}")))
     }
 
-    /// The numbers that the named guests have of a family of keys, or the first.
+    /// The numbers that the guests on the line have of a family of keys, or 0.
     pub(super) fn numbers(&self, family: &str) -> Vec<String> {
         let mut numbers: Vec<u16> = self.named().iter().flat_map(|guest| guest.settings.numbers(family)).collect();
         numbers.sort_unstable();
@@ -149,7 +148,7 @@ fn names_of_snapshots(world: &World, guest: &Guest) -> Vec<String> {
     seen.into_iter().map(|snapshot| snapshot.name).collect()
 }
 
-/// Those that are bridges, or all others.
+/// The bridges, or all other interfaces.
 fn interfaces(bridges: bool) -> Vec<String> {
     let runtime = Runtime::from_env();
     let os = observe::without_pools(&runtime).host.os;

@@ -1,17 +1,17 @@
-//! What each shell needs, once, to ask for candidates.
+//! The scripts with which each shell asks for candidates.
 
 use super::shown;
 use crate::command::Cli;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-/// The text that a shell reads.
+/// The script for a shell.
 pub(crate) fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => include_str!("scripts/chyves.bash").to_owned(),
         Shell::Zsh => include_str!("scripts/chyves.zsh").to_owned(),
         Shell::Fish => include_str!("scripts/chyves.fish").to_owned(),
-        // These know the commands and options, and not what is there.
+        // These complete commands and options, but no objects.
         other => {
             let mut text = Vec::new();
             clap_complete::generate(other, &mut shown(&Cli::command()), "chyves", &mut text);

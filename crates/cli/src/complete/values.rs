@@ -1,5 +1,5 @@
-//! What may stand for each kind of argument. The kind is the name of its value in the help, so an argument that is written as the
-//! others are completes as they do; a test knows no other names.
+//! The candidates for each kind of argument. The kind is the name of the argument's value in the help, so arguments with the
+//! same value name complete in the same way; a test ensures that every name has a row.
 
 use super::present::Present;
 use chyves_core::property::{self, Access, Scope, catalog};
@@ -8,7 +8,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-/// What is known of a kind of argument.
+/// The kind of an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Guests,
@@ -16,13 +16,13 @@ enum Kind {
     Snapshots,
     /// `web01` or `web01@before`.
     GuestOrSnapshot,
-    /// `@before`, of a guest that was named.
+    /// `@before`, of a guest on the line.
     OwnSnapshots,
     Images,
     Pools,
     Bridges,
     BridgesAndGuests,
-    /// Documents of cloud-init.
+    /// Cloud-init documents.
     Documents,
     Loaders,
     Interfaces,
@@ -36,7 +36,7 @@ enum Kind {
     ListWords,
     Columns,
     Paths,
-    /// Numbers, names that are to be, texts: nothing can be offered.
+    /// Numbers, new names, texts: nothing is offered.
     Free,
 }
 
@@ -100,17 +100,17 @@ const KINDS: &[(&str, Kind)] = &[
 pub(super) fn names(arg: &Arg) -> Vec<String> {
     let of = arg.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let name = of.map_or_else(|| arg.get_id().as_str().to_uppercase(), |names| names.join("|"));
-    // `[NIC] BRIDGE`: the one may be left out.
+    // `[NIC] BRIDGE`: the first one is optional.
     name.split(['|', ' ']).map(|part| part.strip_prefix('[').and_then(|p| p.strip_suffix(']')).unwrap_or(part).to_owned()).collect()
 }
 
-/// Whether it is decided what completes it.
+/// Whether a value name has a row.
 #[cfg(test)]
 pub(super) fn is_known(name: &str) -> bool {
     KINDS.iter().any(|(known, _)| *known == name)
 }
 
-/// The argument with its candidates. `command`: the verb that it belongs to.
+/// Adds the candidates to an argument of the verb `command`.
 pub(super) fn complete(arg: Arg, command: &str, present: &Arc<Present>) -> Arg {
     if !arg.get_possible_values().is_empty() || !arg.get_action().takes_values() {
         return arg;
@@ -156,13 +156,13 @@ fn of(kind: Kind, present: &Present, command: &str, current: &str) -> Vec<Comple
     }
 }
 
-/// Those of the words that go on from what is typed.
+/// The words that continue what is typed.
 pub(super) fn plain<S: AsRef<str>>(current: &str, words: impl IntoIterator<Item = S>) -> Vec<CompletionCandidate> {
     let words = words.into_iter().filter(|word| word.as_ref().starts_with(current));
     words.map(|word| CompletionCandidate::new(word.as_ref())).collect()
 }
 
-/// Columns of lists, the last of those with commas between.
+/// Columns of lists, also as the last one of a comma-separated list.
 fn columns(current: &str) -> Vec<CompletionCandidate> {
     let (before, last) = current.rsplit_once(',').map_or(("", current), |(before, last)| (&current[..=before.len()], last));
     let keys = catalog::all().filter(|p| p.access == Access::Free && p.of_guests() && !p.key.contains("{n}")).map(|p| p.key);
@@ -170,7 +170,7 @@ fn columns(current: &str) -> Vec<CompletionCandidate> {
     words.map(|word| CompletionCandidate::new(format!("{before}{word}"))).collect()
 }
 
-/// Keys, each with `=`; behind it, the values that a key takes.
+/// Keys, each with `=`; after the `=`, the values of that key.
 fn settings(present: &Present, current: &str) -> Vec<CompletionCandidate> {
     let Some((key, value)) = current.split_once('=') else { return keys(present, current, "=") };
     let Ok(known) = property::find(key) else { return Vec::new() };
@@ -184,7 +184,8 @@ fn settings(present: &Present, current: &str) -> Vec<CompletionCandidate> {
     words.iter().filter(|word| word.starts_with(value)).map(|word| CompletionCandidate::new(format!("{key}={word}"))).collect()
 }
 
-/// Keys that are set by hand. Those of numbered devices stand for the guest's own, or for the first.
+/// The keys that users may set, each followed by `behind`. Keys of numbered devices are offered for the guest's devices, or for
+/// number 0.
 fn keys(present: &Present, current: &str, behind: &str) -> Vec<CompletionCandidate> {
     let mut found = Vec::new();
     let global = present.is_about("global");
