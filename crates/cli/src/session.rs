@@ -1,5 +1,6 @@
-//! What every command has: where it runs, how it speaks, and the way look → lock → plan → run; [`several`], that way for
-//! many at once; [`texts`], the user's own texts of guests; [`then`], the settings that a guest had at a snapshot.
+//! The common parts of every command: its environment, its output, and the sequence observe → lock → plan → run; [`several`],
+//! that sequence for several objects; [`texts`], the users' own documents of guests; [`then`], the settings that a guest had at
+//! a snapshot.
 
 mod reverts;
 mod several;
@@ -27,60 +28,60 @@ pub(crate) use several::Pace;
 /// How long a changing command waits for another one on the same guest.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// One command's surroundings.
+/// The environment of one command.
 pub(crate) struct Session {
     /// The runtime folder.
     pub(crate) runtime: Runtime,
-    /// The voice.
+    /// Prints messages and results.
     pub(crate) ui: Arc<Ui>,
     /// Show the plan, change nothing.
     pub(crate) dry_run: bool,
-    /// Every question is answered yes.
+    /// Every question is answered with yes.
     pub(crate) yes: bool,
     /// Facts of another host to plan for.
     pub(crate) facts: Option<chyves_core::world::HostFacts>,
-    /// The command as it was typed, for those who wait for its locks.
+    /// The command line, shown to commands that wait for its locks.
     pub(crate) typed: String,
-    /// Raised by Ctrl-C and SIGTERM.
+    /// Set by Ctrl-C and SIGTERM.
     pub(crate) interrupted: Arc<AtomicBool>,
-    /// The locks that this process holds, for the journals of its plans.
+    /// The names of the locks that this process holds, for the journals of its plans.
     pub(crate) held: std::sync::Mutex<Vec<String>>,
-    /// What was warned of already.
+    /// Warnings that were already shown.
     pub(crate) warned: std::sync::Mutex<std::collections::BTreeSet<String>>,
-    /// Whether each guest is worked on by itself: then a guest's journal is about that guest alone.
+    /// Whether the guests are processed one by one: a guest's journal then names only the locks of that guest.
     pub(crate) one_by_one: AtomicBool,
-    /// Whether the verb of a noun was left out, so that what was taken for a guest may be a verb with a slip.
+    /// Whether the verb of a noun was omitted, so that an unknown guest name may be a misspelt verb.
     pub(crate) implied: bool,
-    /// Whether the user said that foreign guests are meant.
+    /// Whether the user permitted changes to foreign guests.
     pub(crate) foreign: AtomicBool,
 }
 
-/// What became of one guest.
+/// The result for one object.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// The guest, or whatever was worked on.
+    /// The guest or other object.
     pub(crate) object: String,
-    /// What was done, for people: "started".
+    /// What was done, to be shown: "started".
     pub(crate) said: String,
-    /// What even `--quiet` says of it.
+    /// What is shown even with `--quiet`.
     brief: Option<String>,
-    /// More for programs.
+    /// More fields for the JSON output.
     pub(crate) more: Value,
 }
 
 impl Report {
-    /// A report of an object.
+    /// The result for an object.
     pub(crate) fn new(object: impl std::fmt::Display, said: impl Into<String>) -> Self {
         Self { object: object.to_string(), said: said.into(), brief: None, more: json!({}) }
     }
 
-    /// With words that even `--quiet` says.
+    /// Adds a text that is shown even with `--quiet`.
     pub(crate) fn briefly(mut self, brief: impl Into<String>) -> Self {
         self.brief = Some(brief.into());
         self
     }
 
-    /// With more for programs.
+    /// Adds fields for the JSON output.
     pub(crate) fn with(mut self, more: Value) -> Self {
         self.more = more;
         self
@@ -96,16 +97,16 @@ impl Report {
 }
 
 impl Session {
-    /// The present moment, with that many new identities.
+    /// The current time, with that many new UUIDs.
     pub(crate) fn moment(uuids: usize) -> Moment {
         Moment { now: now(), uuids: (0..uuids).map(|_| chyves_host::identity::new()).collect() }
     }
 
-    /// Looks at the host; what is odd is told, on the host that is asked for.
+    /// Observes the host; oddities are shown as warnings, unless the facts are another host's.
     pub(crate) fn look(&self, look: &Look) -> Result<World> {
         let mut world = observe::world(&self.runtime, look)?;
         for odd in &world.oddities {
-            // A command that looks twice warns once.
+            // A command that observes twice warns once.
             if !self.warned.lock().is_ok_and(|mut warned| warned.insert(odd.to_string())) {
                 continue;
             }
@@ -118,7 +119,7 @@ impl Session {
         Ok(world)
     }
 
-    /// Takes the lock of names that a changing command is about, in an order that can't lock each other out.
+    /// Locks the named objects, in an order that avoids deadlocks.
     pub(crate) fn lock<S: AsRef<str>>(&self, kind: &str, names: &[S]) -> Result<Vec<Lock>> {
         if self.dry_run {
             return Ok(Vec::new());
@@ -134,7 +135,7 @@ impl Session {
         Ok(locks)
     }
 
-    /// Finishes or rolls back what a killed command left on what this one has just locked.
+    /// Finishes or rolls back what killed commands left on the objects that this command has just locked.
     fn heal(&self, mine: &[String]) -> Result<()> {
         let found = recover::dead(&self.runtime, Some(mine))?;
         for problem in &found.unreadable {
@@ -152,14 +153,15 @@ impl Session {
         Ok(())
     }
 
-    /// What removes the jails and VM objects of bhyves that died with their supervisors: they keep a guest's files in use.
+    /// Plans to remove the jails and VM objects whose bhyve died together with its supervisor: they keep a guest's files in
+    /// use.
     pub(crate) fn dead_jails(&self, names: &dyn Fn(&GuestName) -> bool) -> Result<Vec<(GuestName, Plan)>> {
         let dead = leftovers::dead_jails(&self.runtime, names)?.into_iter();
         let plans = dead.map(|(guest, left)| (guest.clone(), reclaim::jail(guest.as_str(), &left)));
         Ok(plans.filter(|(_, plan)| !plan.steps.is_empty()).collect())
     }
 
-    /// Removes one of them; the guest's lock is held.
+    /// Executes one of these plans; the guest's lock is held.
     pub(crate) fn remove_jail(&self, guest: &GuestName, plan: &Plan) -> Result<()> {
         let what = plan.steps.iter().filter(|step| matches!(step, Action::Host(_))).map(Action::describe);
         self.ui.say(&format!("{guest}: its bhyve died with its supervisor: {}", what.collect::<Vec<_>>().join("; ")));
@@ -168,13 +170,13 @@ impl Session {
             .map_err(|p| p.hint(format!("`chyves reclaim {guest}` tries again")))
     }
 
-    /// Says of a command that ended after a step that nothing rolls back how to go on: the same command does what is left.
+    /// Adds the hint that repeating the command completes it, for a command that failed after a step that cannot be undone.
     pub(crate) fn goes_on(&self, problem: Problem) -> Problem {
         let left = problem.code == Kind::Left;
         problem.hint_if(left.then(|| format!("the same command goes on with what is left: `{}`", self.typed)))
     }
 
-    /// Finishes or rolls back one killed command, under its locks; those that are held already are `mine`.
+    /// Finishes or rolls back one killed command, under its locks; `mine` are held already.
     pub(crate) fn recover(&self, dead: &recover::Dead, mine: &[String]) -> Result<()> {
         let others = dead.record.locks.iter().filter(|name| !mine.contains(name));
         let _others = others.map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
@@ -199,15 +201,15 @@ impl Session {
         recover::recover(dead, &mut place)
     }
 
-    /// Makes sure that a plan may run, for commands that ask before they run one: what cannot be done is not asked for.
+    /// Verifies that a plan may run, for commands that ask for confirmation first.
     ///
     /// # Errors
-    /// It opens what is locked, or changes a foreign guest.
+    /// The plan uses a dataset whose key is not loaded, or changes a foreign guest.
     pub(crate) fn permits(&self, world: &World, plan: &Plan) -> Result<()> {
         plan::refuse(world, plan, self.foreign.load(std::sync::atomic::Ordering::SeqCst))
     }
 
-    /// The same for a command that has `--foreign`.
+    /// As [`Self::permits`], for a command that has `--foreign`.
     ///
     /// # Errors
     /// As [`Self::permits`], with that option as a hint.
@@ -216,12 +218,12 @@ impl Session {
         self.permits(world, plan).map_err(|p| p.hint("or do it to a foreign guest: add `--foreign`"))
     }
 
-    /// Runs a plan, or shows it. None where it was only shown.
+    /// Runs a plan, or shows it; none if it was only shown.
     pub(crate) fn carry_out(&self, world: &World, plan: &Plan, who: &str) -> Result<Option<Applied>> {
         self.carry_out_with(world, plan, who, Lent::default())
     }
 
-    /// The same with locks that are not held to the plan's end.
+    /// As [`Self::carry_out`], with locks that are released before the plan's end.
     pub(crate) fn carry_out_with(&self, world: &World, plan: &Plan, who: &str, lent: impl Into<Lent>) -> Result<Option<Applied>> {
         self.permits(world, plan)?;
         if self.dry_run {
@@ -276,12 +278,12 @@ impl Session {
         apply::apply(plan, &mut place)
     }
 
-    /// Whether a lock belongs to another guest of a command that works on several one by one.
+    /// Whether a lock belongs to another guest of a command that processes several guests one by one.
     fn of_others(&self, lock: &str, who: &str) -> bool {
         self.one_by_one.load(std::sync::atomic::Ordering::SeqCst) && lock.starts_with("guest.") && lock != format!("guest.{who}")
     }
 
-    /// Says of what may not be meant what is about to be done: on a terminal the person decides, elsewhere it is a warning.
+    /// Points out something that may not be intended: on a terminal the user decides, elsewhere it is a warning.
     ///
     /// # Errors
     /// The answer is no.
@@ -294,7 +296,7 @@ impl Session {
         Ok(())
     }
 
-    /// Tells reports of single things.
+    /// Prints the results of single objects.
     pub(crate) fn tell(&self, reports: &[Report]) {
         if self.dry_run {
             return;
@@ -313,7 +315,7 @@ impl Session {
     }
 }
 
-/// The time as it is recorded.
+/// The time in the format that is recorded.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,5 +1,5 @@
-//! What a start leaves that was killed while its guest reverted to a snapshot: the clone that it copied from. The next start that
-//! reverts removes it; until then it keeps the snapshot from being destroyed and the guest from being moved.
+//! The clone that is left when a start is killed while its guest reverts to a snapshot. The next start that reverts removes it;
+//! until then it prevents destroying the snapshot and moving the guest.
 
 use super::Session;
 use chyves_core::error::Result;
@@ -11,7 +11,7 @@ use chyves_host::apply;
 use uuid::Uuid;
 
 impl Session {
-    /// Removes that clone of a guest, whose lock is held; whether there was one. A guest that is alive may be reverting now.
+    /// Removes that clone of a guest, whose lock is held; whether there was one. A running guest may be reverting now.
     pub(crate) fn drop_revert(&self, world: &World, guest: &Guest) -> Result<bool> {
         if self.dry_run || guest.state.is_alive() || guest.foreign.is_some() {
             return Ok(false);
@@ -19,7 +19,7 @@ impl Session {
         apply::drop_revert(&revert::work(world.root_on(guest.root.pool())?, guest.uuid))
     }
 
-    /// All such clones of a host, with the identities of their guests.
+    /// All such clones of a host, with the UUIDs of their guests.
     pub(crate) fn reverts(world: &World) -> Result<Vec<(Dataset, Uuid)>> {
         let mut all = Vec::new();
         for root in world.roots.iter().filter(|root| root.role != Role::Offline) {

@@ -1,4 +1,4 @@
-//! The same done to several things: side by side or in turn, each told by itself, and summed up.
+//! The same operation on several objects: concurrently or one after the other, each reported separately, with a summary.
 
 use super::{Report, Session};
 use crate::targets::{Found, Targets};
@@ -10,27 +10,27 @@ use chyves_host::observe::{self, Look};
 use serde_json::{Value, json};
 use std::fmt::Display;
 
-/// How many guests are worked on at once.
+/// Number of guests that are processed concurrently.
 const AT_ONCE: usize = 8;
 
-/// How many hints are printed below several failures; those of many guests differ in their names only.
+/// Maximum number of hints after several failures; those of many guests differ only in their names.
 const HINTS: usize = 3;
 
-/// How a command works on several guests.
+/// How a command processes several guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// One after the other, each under its lock.
     InTurn,
-    /// Side by side, each under its lock.
+    /// Concurrently, each under its lock.
     SideBySide,
-    /// Side by side without locks: nothing is changed, the supervisors are asked, which heed one wish at a time. So a second
-    /// stop that means it more is not kept waiting by the first.
+    /// Concurrently without locks: nothing is changed here, only the supervisors receive requests, and they handle one at a
+    /// time. So a second, stricter stop is not delayed by the first.
     Asking,
 }
 
 impl Session {
-    /// Does the same to each of several guests: locks it where its pace says so, uses it, plans and runs. One guest's failure does not
-    /// keep the others from being done; it is told, and the exit status says so.
+    /// Runs the same operation on each of several guests: locks it if `pace` requires it, observes it, plans and runs. The
+    /// failure of one guest does not keep the others from being processed; it is reported, and determines the exit status.
     pub(crate) fn each<F>(&self, targets: &Targets, pace: Pace, work: F) -> Result<()>
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
@@ -46,11 +46,10 @@ impl Session {
         self.each_in_turn(&[names], lost, pace, work)
     }
 
-    /// The guests of a command that are there, and what is to be said of each that is not.
+    /// The guests of a command that exist, and an error for each that does not.
     ///
     /// # Errors
-    /// One is not there, and the verb of a noun was left out: the word may be a verb with a slip, so that nothing is done to
-    /// the others.
+    /// One does not exist, and the verb of a noun was omitted: the word may be a misspelt verb, so no guest is processed.
     pub(crate) fn found<'w>(&self, targets: &Targets, world: &'w World) -> Result<Found<'w>> {
         let (found, mut lost) = targets.found(world)?;
         if self.implied && !lost.is_empty() {
@@ -59,17 +58,16 @@ impl Session {
         Ok((found, lost))
     }
 
-    /// What a command that reads ends with, which has answered for those of its guests that are there: nothing where that was
-    /// all of them.
+    /// The result of a command that reads and has printed the guests that exist: success if those were all of them.
     ///
     /// # Errors
-    /// The guests that are not there, each with what is near.
+    /// The guests that do not exist, each with similar names.
     pub(crate) fn lacking(found: usize, lost: Vec<(GuestName, Problem)>) -> Result<()> {
         let total = found + lost.len();
         Self::sum_up_lost("guests could not be read", total, lost)
     }
 
-    /// The same for anything, of which there were so many.
+    /// As [`Self::lacking`], for objects of any kind; `total` is their number.
     pub(crate) fn sum_up_lost<N: Display>(failed: &str, total: usize, mut lost: Vec<(N, Problem)>) -> Result<()> {
         match (total, lost.len()) {
             (_, 0) => Ok(()),
@@ -78,7 +76,7 @@ impl Session {
         }
     }
 
-    /// The same for one group of guests after the other. Those that are `lost` already count among them.
+    /// Like `each`, for one group of guests after the other. The guests in `lost` count as failed.
     pub(crate) fn each_in_turn<F>(&self, groups: &[Vec<GuestName>], lost: Vec<(GuestName, Problem)>, pace: Pace, work: F) -> Result<()>
     where
         F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
@@ -86,7 +84,7 @@ impl Session {
         self.one_by_one.store(true, std::sync::atomic::Ordering::SeqCst);
         let one = |name: &GuestName| {
             let _lock = if pace == Pace::Asking { Vec::new() } else { self.lock("guest", &[name])? };
-            // Looked at under the lock: what was seen before it may have changed meanwhile.
+            // Observed under the lock: the state may have changed since an earlier observation.
             let world = self.look(&Look::at(std::slice::from_ref(name)))?;
             work(&world, observe::guest(&world, name)?)
         };
@@ -109,8 +107,8 @@ impl Session {
         self.sum_up("guests could not be done", &names, results)
     }
 
-    /// Tells what became of several things: what was done, then what was not, as in "2 of 3 guests could not be done"; the exit
-    /// status says whether it was all.
+    /// Prints the results of several objects: the successes, then a summary such as "2 of 3 guests could not be done"; the exit
+    /// status shows whether all succeeded.
     pub(crate) fn sum_up<N: Display>(&self, failed: &str, names: &[N], results: Vec<Result<Option<Report>>>) -> Result<()> {
         let mut reports = Vec::new();
         let mut failures: Vec<(&N, Problem)> = Vec::new();
@@ -139,9 +137,9 @@ impl Session {
     }
 }
 
-/// Several failures as one, whose exit status says whether anything was done.
+/// Combines several failures into one, whose exit status shows whether anything was done.
 fn summed<N: Display>(failed: &str, total: usize, failures: Vec<(N, Problem)>) -> Problem {
-    // Who interrupted it knows that not all was done.
+    // After an interrupt the user knows that not everything was done.
     let interrupted = failures.iter().any(|(_, p)| p.code == Kind::Interrupted);
     let code = match (interrupted, failures.len() == total) {
         (true, _) => Kind::Interrupted,
@@ -150,7 +148,7 @@ fn summed<N: Display>(failed: &str, total: usize, failures: Vec<(N, Problem)>) -
     };
     let mut problem = Problem::new(code, format!("{} of {total} {failed}", failures.len()));
     for (name, failure) in failures {
-        // One hint each, the one with something to type where there is one.
+        // One hint for each, preferably one with a command.
         let known = |hint: &&String| !problem.hints.contains(hint) && problem.hints.len() < HINTS;
         let near = failure.hints.iter().find(|hint| hint.starts_with("did you mean"));
         let typed = near.or_else(|| failure.hints.iter().find(|hint| hint.contains("`chyves ")));
@@ -160,7 +158,7 @@ fn summed<N: Display>(failed: &str, total: usize, failures: Vec<(N, Problem)>) -
     problem
 }
 
-/// Works on names side by side, at most so many at once; results in the order of the names.
+/// Processes names concurrently, with a limited number of threads; the results are in the order of the names.
 fn side_by_side<T: Send>(names: &[GuestName], work: &(dyn Fn(&GuestName) -> Result<T> + Sync)) -> Vec<Result<T>> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let slots: Vec<std::sync::Mutex<Option<Result<T>>>> = names.iter().map(|_| std::sync::Mutex::new(None)).collect();

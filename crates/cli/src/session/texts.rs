@@ -1,4 +1,4 @@
-//! The user's own texts of guests, read where a change of settings has another program read them.
+//! The users' own documents of guests, read when a change of settings selects another reader (program) for them.
 
 use super::Session;
 use chyves_core::cloudinit::FOLDER;
@@ -10,7 +10,8 @@ use chyves_core::world::World;
 use chyves_host::seed;
 
 impl Session {
-    /// The world with the own texts of a guest, whose lock the caller holds. What is encrypted and misses its key can't be read.
+    /// The world with the own documents of a guest, whose lock the caller holds. Without the key of an encrypted dataset they
+    /// are unknown.
     pub(crate) fn with_texts(world: &World, guest: &Guest) -> Result<World> {
         let mut world = world.clone();
         if plan::locked::guest(&world, guest).is_ok() {
@@ -20,7 +21,7 @@ impl Session {
         Ok(world)
     }
 
-    /// Warns of a guest that came as it is (received, brought back): that no start could use its settings.
+    /// Warns if a guest that was received or restored unchanged could not be started with its settings.
     pub(crate) fn warn_if_unstartable(&self, world: &World, guest: &Guest) {
         if let Some(warning) = plan::whole::warning(world, guest, guest.settings.own_values()) {
             self.ui.warn(&warning);

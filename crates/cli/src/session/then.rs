@@ -1,5 +1,4 @@
-//! The settings that a guest had at one of its snapshots, whoever took that: the one reader for every command that works
-//! with a snapshot.
+//! The settings that a guest had at one of its snapshots, whoever took it; used by every command that works with a snapshot.
 
 use super::Session;
 use chyves_core::error::Result;
@@ -12,7 +11,7 @@ use chyves_host::apply::{self, Event, Lent, Place};
 use chyves_host::observe::{self, snapshots};
 
 impl Session {
-    /// The settings at that snapshot; none if the snapshot neither carries them nor holds a copy.
+    /// The settings at that snapshot; none if the snapshot neither stores them nor contains a copy.
     pub(crate) fn settings_at(&self, world: &World, guest: &Guest, seen: &Seen) -> Result<Option<OwnValues>> {
         let name: SnapshotName = seen.name.parse()?;
         let snapshot = guest.dataset.at(&name);
@@ -43,8 +42,8 @@ impl Session {
     }
 }
 
-/// Values that were read from a file: whoever could write it is nobody to trust, so they count as received, but for those
-/// that the guest has now.
+/// Marks values that were read from a file as received, since whoever could write the file is not trusted; except those that
+/// equal the guest's current ones.
 fn unvouched(guest: &Guest, mut own: OwnValues) -> OwnValues {
     let present = guest.settings.own_values();
     for (key, value) in &mut own {
