@@ -1,11 +1,12 @@
-//! The command line of chyves: words in, plans shown or run, words out.
+//! The command line of chyves: arguments are parsed, plans shown or run, results printed.
 //!
-//! * `words`: both word orders become one
-//! * `command`: one file a verb
-//! * `session`: what every command has: look, lock, plan, run
-//! * `ui`, `table`, `report`: the only places that speak; `output`, whether it arrived
+//! * `words`: normalises the two word orders
+//! * `command`: one file per verb
+//! * `session`: the common parts of every command: observe, lock, plan, run
+//! * `ui`, `table`, `report`: the only modules that print; `output` detects lost output
+//! * `complete`, `manual`: completion, and the generated manual page
 //!
-//! Not here: deciding (chyves-core) and doing (chyves-host).
+//! Not here: deciding (chyves-core) and effects (chyves-host).
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     chyves_host::child::detach_from_caller();
     let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    // Before everything else: a supervisor stays for as long as its guest, and what it never loads it never holds.
+    // Before everything else: a supervisor runs as long as its guest, and keeps in memory what it loads.
     if argv.get(1).is_some_and(|word| word == "_supervise") {
         return ExitCode::from(chyves_host::supervise::main_detached());
     }

@@ -3,7 +3,7 @@
 use chyves_core::property::{self, Access, Property, Scope, Unset, catalog};
 use std::fmt::Write as _;
 
-/// Text as mdoc takes it: no line begins with a control character, and backslashes are themselves.
+/// Escapes text for mdoc: no line begins with a control character, and backslashes are literal.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
@@ -25,7 +25,7 @@ const SECTIONS: &[(Scope, &str, &str)] = &[
     (Scope::Image, "SETTINGS OF AN IMAGE", "They are stored on an image."),
 ];
 
-/// `chyves-properties(7)` in mdoc(7).
+/// The manual page `chyves-properties(7)` in mdoc(7).
 pub(crate) fn properties() -> String {
     let mut page = String::from(
         ".\\\" Made by `chyves dev properties` from the registry; a test keeps it true.\n.Dd $Mdocdate$\n.Dt CHYVES-PROPERTIES 7\n.Os\n.Sh NAME\n.Nm chyves-properties\n.Nd settings of guests, pools and images\n.Sh DESCRIPTION\n",
@@ -81,7 +81,7 @@ fn entry(page: &mut String, row: &Property) {
     }
 }
 
-/// What `chyves help KEY` prints of a property; none where the word is a command or no property.
+/// The output of `chyves help KEY` for a property; none if the word is a command or not a property.
 pub(crate) fn entry_of(word: &str) -> Option<String> {
     if crate::words::commands().any(|command| command == word) {
         return None;

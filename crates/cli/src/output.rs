@@ -1,4 +1,4 @@
-//! Standard output: the only place that writes there, and that knows whether it arrived.
+//! Standard output: the only module that writes there; it also detects lost output.
 //!
 //! Not here: what is printed (`ui`, `report`), and streams of guests (chyves-host).
 
@@ -9,11 +9,10 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-/// Why something was lost.
+/// Why output was lost, if it was.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Prints a text; colours are left out where they are not wanted. A reader that has read enough is no error; any other
-/// failure is kept for [`end`].
+/// Prints a text, without colours where they are not wanted. A closed pipe is no error; any other failure is kept for [`end`].
 pub(crate) fn print(text: &str) {
     let mut out = anstream::stdout();
     if chyves_host::standard::output_was_closed() {
@@ -31,8 +30,7 @@ fn lose(why: &str) {
     }
 }
 
-/// A JSON document as it is printed: characters that a terminal obeys, or that make a line read as something else, are
-/// escaped in it. They can only be in its texts.
+/// A JSON document as it is printed: control characters and deceptive characters, which occur only in strings, are escaped.
 pub(crate) fn json(value: &Value) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let mut out = String::with_capacity(text.len() + 1);
@@ -47,7 +45,7 @@ pub(crate) fn json(value: &Value) -> String {
     out
 }
 
-/// The exit status of a command: a failure where its output was lost.
+/// The exit status of a command: a failure if its output was lost.
 pub(crate) fn end(code: ExitCode) -> ExitCode {
     let lost = LOST.lock().ok().and_then(|mut lost| lost.take());
     let Some(why) = lost else { return code };

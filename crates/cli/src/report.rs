@@ -1,4 +1,4 @@
-//! A problem becomes words and an exit status, here and nowhere else.
+//! The only place that converts a problem to a message and an exit status.
 
 use crate::{command, output, words};
 use anstyle::{AnsiColor, Style};
@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Tells a problem and gives its exit status.
+/// Prints a problem; returns its exit status.
 pub(crate) fn problem(problem: &Problem, json: bool) -> ExitCode {
     let problem = &without_logins(problem);
     if json {
@@ -22,7 +22,7 @@ pub(crate) fn problem(problem: &Problem, json: bool) -> ExitCode {
     ExitCode::from(problem.code.exit_code())
 }
 
-/// Whatever a message quotes, the password in an address is not shown.
+/// Masks the passwords of addresses in all texts of a problem.
 pub(crate) fn without_logins(problem: &Problem) -> Problem {
     let each = |texts: &[String]| texts.iter().map(|text| masked(text)).collect();
     Problem {
@@ -34,7 +34,7 @@ pub(crate) fn without_logins(problem: &Problem) -> Problem {
     }
 }
 
-/// A problem as people read it: what failed, why, what to do.
+/// A problem as shown to users: what failed, why, what to do.
 pub(crate) fn text(problem: &Problem) -> String {
     let (red, bold) = (AnsiColor::Red.on_default().bold(), Style::new().bold());
     let mut text = format!("{red}error:{red:#} {}\n", problem.message);
@@ -47,18 +47,18 @@ pub(crate) fn text(problem: &Problem) -> String {
     text
 }
 
-/// A problem before the options were read: `--json` is looked for by hand.
+/// Reports a problem before the options were parsed, so the arguments are searched for `--json`.
 pub(crate) fn early(found: &Problem) -> ExitCode {
     problem(found, std::env::args().any(|a| a == "--json"))
 }
 
-/// A word that is no text.
+/// Reports an argument that is not UTF-8.
 pub(crate) fn hostile_word(word: &std::ffi::OsStr) -> ExitCode {
     let shown = chyves_core::value::printable(&word.to_string_lossy(), 60);
     problem(&Problem::usage(format!("`{shown}` is not UTF-8 text")), false)
 }
 
-/// What clap has to say, in our words: help is no error, a wrong word gets the nearest right one.
+/// Converts clap's errors: help is no error, and an unknown word gets the nearest known one.
 pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -67,7 +67,7 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
-            // `chyves` alone asks what there is; a noun alone lacks its verb.
+            // `chyves` alone is a request for help; a noun alone lacks its verb.
             return ExitCode::from(if argv.len() <= 1 { 0 } else { Kind::Usage.exit_code() });
         }
         _ => {}
@@ -81,7 +81,7 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     let shown = chyves_core::value::printable(&word, 60);
     let mut found = match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            // A bridge's name in the verb's place is no slip of a verb.
+            // The name of a bridge in place of the verb is no misspelt verb.
             let bridge = argv.iter().any(|w| w == "network") && words::could_be_bridge(&word);
             let verbs = || {
                 format!(
@@ -105,14 +105,14 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
     if !shown.is_empty() {
         found = found.on(&shown);
     }
-    // Beside a suggestion clap shows the usage of that.
+    // With a suggestion, clap shows the usage of the suggested argument.
     if let Some(usage) = usage(error).filter(|_| error.get(ContextKind::SuggestedArg).is_none()) {
         found = found.hint(format!("usage: {usage}"));
     }
     early(&found.hint(format!("`{}` shows all of it", help_of(argv))))
 }
 
-/// How the command is written, in one line.
+/// The usage of the command, in one line.
 fn usage(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return None };
     let text = usage.to_string();
@@ -120,7 +120,7 @@ fn usage(error: &clap::Error) -> Option<String> {
     (!line.is_empty()).then(|| line.to_owned())
 }
 
-/// The command that shows the help of the one that was typed, with its verb below a noun.
+/// The command that shows the help of the typed command, including the verb of a noun.
 fn help_of(argv: &[String]) -> String {
     let root = command::Cli::command();
     let mut below = &root;
@@ -134,7 +134,7 @@ fn help_of(argv: &[String]) -> String {
     help
 }
 
-/// clap's own words, without what stands around them.
+/// The first line of clap's message, without its prefix.
 fn first_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     rendered.lines().next().unwrap_or("the command line is wrong").trim_start_matches("error: ").to_owned()
@@ -143,7 +143,7 @@ fn first_line(error: &clap::Error) -> String {
 fn near(word: &str, argv: &[String]) -> Option<String> {
     let root = command::Cli::command();
     let below = argv.iter().skip(1).find_map(|w| root.find_subcommand(w));
-    // Internal commands are nobody's to type.
+    // Internal commands are not suggested.
     let verbs = below.unwrap_or(&root).get_subcommands().filter(|c| !c.is_hide_set());
     let names: Vec<&str> = verbs.map(clap::Command::get_name).collect();
     words::meant(word, &names, below.is_none())

@@ -1,19 +1,19 @@
-//! Tables as zfs(8) prints them: no borders, two blanks between columns, `-H` for programs.
+//! Tables as zfs(8) prints them: no borders, two blanks between columns, `-H` for scripts.
 
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 
-/// One cell: what people see, the exact value, and how it sorts.
+/// One cell: the shown text, and the exact value, which is also the sort key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cell {
-    /// For people.
+    /// The shown text.
     pub(crate) shown: String,
-    /// For programs.
+    /// The exact value.
     pub(crate) exact: Value,
 }
 
 impl Cell {
-    /// Text, the same for both; made safe for a terminal line when it is shown.
+    /// Text, the same for both; escaped for a terminal when it is shown.
     pub(crate) fn text(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { shown: chyves_core::value::printable(&text, 2000), exact: Value::from(text) }
@@ -24,12 +24,12 @@ impl Cell {
         text.map_or_else(Self::none, Self::text)
     }
 
-    /// Nothing, shown as `-`.
+    /// No value, shown as `-`.
     pub(crate) fn none() -> Self {
         Self { shown: "-".into(), exact: Value::Null }
     }
 
-    /// A number that people see rounded.
+    /// A number that is shown in another form, such as rounded.
     pub(crate) fn number(shown: impl Into<String>, exact: u64) -> Self {
         Self { shown: shown.into(), exact: Value::from(exact) }
     }
@@ -38,7 +38,7 @@ impl Cell {
         match &self.exact {
             Value::Null => "-".into(),
             Value::String(text) => chyves_core::value::printable(text, 9000),
-            // No text for a cell; its parts are in the JSON alone.
+            // An array has no exact text; its elements are only in the JSON output.
             Value::Array(_) => self.shown.clone(),
             other => other.to_string(),
         }
@@ -72,22 +72,22 @@ pub(crate) struct ListArgs {
     pub(crate) descending: Option<String>,
 }
 
-/// Columns by name and rows of cells in their order.
+/// Named columns, and rows of cells.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
-    /// The columns' names, lower case.
+    /// Column names in lower case.
     pub(crate) columns: Vec<String>,
     /// The rows.
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// A table with these columns.
+    /// An empty table with these columns.
     pub(crate) fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
         Self { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
-    /// Sorts as the options say.
+    /// Sorts according to the options.
     pub(crate) fn sort(&mut self, args: &ListArgs) {
         let (column, down) = match (&args.ascending, &args.descending) {
             (Some(column), _) => (column, false),
@@ -102,7 +102,7 @@ impl Table {
         }
     }
 
-    /// Leaves only these columns, in this order; all are there.
+    /// Keeps only these columns, in this order; all of them exist.
     pub(crate) fn only(&mut self, columns: &[String]) {
         let places: Vec<usize> = columns.iter().filter_map(|c| self.columns.iter().position(|have| have == c)).collect();
         for row in &mut self.rows {
@@ -111,7 +111,7 @@ impl Table {
         self.columns = columns.to_vec();
     }
 
-    /// As text.
+    /// The table as text.
     pub(crate) fn text(&self, args: &ListArgs) -> String {
         let cell = |c: &Cell| if args.exact { c.exact_text() } else { c.shown.clone() };
         let lines: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
@@ -121,7 +121,7 @@ impl Table {
         let heads: Vec<String> = self.columns.iter().map(|c| c.to_uppercase()).collect();
         let width = |i: usize| lines.iter().chain([&heads]).map(|l| l[i].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        // Numbers line up at their last digit.
+        // Numbers are right-aligned.
         let right: Vec<bool> = (0..self.columns.len())
             .map(|i| {
                 !self.rows.is_empty()
@@ -143,7 +143,7 @@ impl Table {
         text
     }
 
-    /// As a list of objects.
+    /// The table as a list of objects.
     pub(crate) fn json(&self) -> Value {
         let object = |row: &Vec<Cell>| {
             let fields = self.columns.iter().zip(row).map(|(c, cell)| (c.clone(), cell.exact.clone()));

@@ -1,4 +1,4 @@
-//! Which guests a command is about: `a,b`, `a b`, `all`.
+//! The guests that a command acts on: `a,b`, `a b`, `all`.
 
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
@@ -11,18 +11,18 @@ use chyves_host::observe::{self, Look, Which};
 pub(crate) enum Targets {
     /// Every guest of this host.
     All,
-    /// These, each once, in the order they were typed.
+    /// These, without duplicates, in the order of the command line.
     Named(Vec<GuestName>),
 }
 
-/// The guests that are there, and what is to be said of each that is not.
+/// The guests that exist, and an error for each that does not.
 pub(crate) type Found<'w> = (Vec<&'w Guest>, Vec<(GuestName, Problem)>);
 
 impl Targets {
-    /// Reads words, each a name, a list with commas, or `all`.
+    /// Parses words, each a name, a list with commas, or `all`.
     ///
     /// # Errors
-    /// None, or a word that can't be a guest's name.
+    /// There are none, or a word is not a valid guest name.
     pub(crate) fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self> {
         let mut names: Vec<GuestName> = Vec::new();
         for word in words.iter().flat_map(|w| w.as_ref().split(',')) {
@@ -42,7 +42,7 @@ impl Targets {
         Ok(Self::Named(names))
     }
 
-    /// What must be looked at.
+    /// The scope of the observation that they need.
     pub(crate) fn look(&self) -> Look {
         match self {
             Self::All => Look { guests: Which::All, ..Look::default() },
@@ -50,7 +50,7 @@ impl Targets {
         }
     }
 
-    /// Those that are there, and what is to be said of each that is not.
+    /// The guests that exist, and an error for each that does not.
     ///
     /// # Errors
     /// No pool is in use.
@@ -67,10 +67,10 @@ impl Targets {
         Ok((found, lost))
     }
 
-    /// Their names in a world that was looked at for them.
+    /// The names of the guests in a world that was observed for them.
     ///
     /// # Errors
-    /// One of them does not exist: then nothing is done to any.
+    /// One of them does not exist; then no guest must be changed.
     pub(crate) fn names(&self, world: &World) -> Result<Vec<GuestName>> {
         Ok(self.guests(world)?.into_iter().map(|g| g.name.clone()).collect())
     }
@@ -90,7 +90,7 @@ impl Targets {
     }
 }
 
-/// A guest and a snapshot, `web01@before`, or the guest alone.
+/// Parses a guest and a snapshot, `web01@before`, or the guest alone.
 pub(crate) fn guest_at(word: &str) -> Result<(GuestName, Option<chyves_core::value::SnapshotName>)> {
     match word.split_once('@') {
         Some((guest, snapshot)) => Ok((guest.parse()?, Some(snapshot.parse()?))),

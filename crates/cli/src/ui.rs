@@ -1,4 +1,4 @@
-//! Speaking: answers on standard output, everything else on standard error, progress only on a terminal.
+//! Output: results on standard output, everything else on standard error, progress only on a terminal.
 
 use crate::output;
 use anstyle::{AnsiColor, Style};
@@ -9,50 +9,50 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::Mutex;
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Volume {
-    /// Answers and errors.
+    /// Results and errors.
     Quiet,
-    /// What is done.
+    /// Also what is done.
     Usual,
-    /// Each command too.
+    /// Also each command that is run.
     Verbose,
 }
 
-/// The voice of one command.
+/// The output of one command.
 #[derive(Debug)]
 pub(crate) struct Ui {
-    /// How much is said.
+    /// How much is printed.
     pub(crate) volume: Volume,
-    /// Whether answers are JSON.
+    /// Whether results are JSON.
     pub(crate) json: bool,
-    /// Several guests may be worked on at once; a line is whole.
+    /// Serialises the lines of guests that are processed concurrently.
     line: Mutex<()>,
-    /// Answers in JSON, kept for the end: a command prints one document, whatever it was about.
+    /// JSON results, kept for the end: a command prints one document, for any number of objects.
     answers: Mutex<Vec<Value>>,
 }
 
 impl Ui {
-    /// A voice.
+    /// Creates it.
     pub(crate) fn new(volume: Volume, json: bool) -> Self {
         Self { volume, json, line: Mutex::new(()), answers: Mutex::new(Vec::new()) }
     }
 
-    /// An answer.
+    /// Prints a result.
     pub(crate) fn answer(&self, text: &str) {
         let _line = self.line.lock();
         output::print(text);
     }
 
-    /// An answer as JSON, printed at the end.
+    /// Adds a JSON result, printed at the end.
     pub(crate) fn answer_json(&self, value: Value) {
         if let Ok(mut answers) = self.answers.lock() {
             answers.push(value);
         }
     }
 
-    /// The end: prints the answers in JSON as one document, with what went wrong.
+    /// Prints the JSON results as one document at the end, with the problem if there is one.
     pub(crate) fn end(&self, problem: Option<&Problem>) {
         let answers = self.answers.lock().map(|mut a| std::mem::take(&mut *a)).unwrap_or_default();
         if let Some(document) = document(answers, problem.filter(|_| self.json)) {
@@ -60,20 +60,20 @@ impl Ui {
         }
     }
 
-    /// Something done, for people.
+    /// Prints what was done.
     pub(crate) fn say(&self, text: &str) {
         if self.volume >= Volume::Usual {
             self.error_line(text);
         }
     }
 
-    /// A command that runs.
+    /// Prints a command that is run.
     pub(crate) fn command(&self, text: &str) {
         let dim = Style::new().dimmed();
         self.say(&format!("{dim}+ {text}{dim:#}"));
     }
 
-    /// The command of a loader or a hypervisor: on a terminal folded, one option a line; elsewhere only where each command is shown.
+    /// Prints the command of a loader or a hypervisor: on a terminal with one option per line; elsewhere only with `--verbose`.
     pub(crate) fn hypervisor(&self, text: &str) {
         if std::io::stderr().is_terminal() {
             self.command(&folded(text));
@@ -82,17 +82,17 @@ impl Ui {
         }
     }
 
-    /// What came of a command, which even `--quiet` does not hide.
+    /// Prints a result that even `--quiet` does not suppress.
     pub(crate) fn result(&self, text: &str) {
         self.error_line(text);
     }
 
-    /// Whether a person can be asked.
+    /// Whether the user can be asked a question.
     pub(crate) fn can_ask(&self) -> bool {
         !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
-    /// Something to heed.
+    /// Prints a warning.
     pub(crate) fn warn(&self, text: &str) {
         let yellow = AnsiColor::Yellow.on_default();
         self.error_line(&format!("{yellow}warning:{yellow:#} {text}"));
@@ -104,7 +104,7 @@ impl Ui {
         let _ = writeln!(err, "{text}");
     }
 
-    /// How far a long step is, on a terminal.
+    /// Shows the progress of a long step, on a terminal.
     pub(crate) fn progress(&self, done: u64, total: u64) {
         let worth = total > 64 << 20 && self.volume >= Volume::Usual && !self.json;
         if worth && std::io::stderr().is_terminal() {
@@ -115,7 +115,7 @@ impl Ui {
         }
     }
 
-    /// How far a stream is: how much of how much, and how quickly, on a terminal while it goes and at its end.
+    /// Shows the progress of a stream: bytes, total and rate; on a terminal continuously and at its end.
     pub(crate) fn flow(&self, done: u64, total: Option<u64>, elapsed: std::time::Duration, ended: bool) {
         let human = |bytes: u64| chyves_core::value::Size::bytes(bytes).human();
         let rate = u128::from(done).saturating_mul(1000) / elapsed.as_millis().max(1);
@@ -128,13 +128,13 @@ impl Ui {
             text.push_str(&format!(", {left}"));
         }
         let live = std::io::stderr().is_terminal();
-        // Nobody follows it elsewhere, and a mail of cron(8) would have it.
+        // Elsewhere nobody watches it, and it would be in the mails of cron(8).
         let least = if live { Volume::Usual } else { Volume::Verbose };
         if self.volume < least || self.json || !(live || ended) {
             return;
         }
         let _line = self.line.lock();
-        // Padded, so that nothing of a longer line before it stays.
+        // Padded, to overwrite a longer line before it.
         let _ = match (live, ended) {
             (true, false) => write!(std::io::stderr(), "\r{text:<60}"),
             (true, true) => writeln!(std::io::stderr(), "\r{text:<60}"),
@@ -142,10 +142,10 @@ impl Ui {
         };
     }
 
-    /// Asks a person before something is destroyed or cut off.
+    /// Asks for confirmation before something is destroyed or interrupted.
     ///
     /// # Errors
-    /// The answer is no, or nobody can be asked.
+    /// The answer is no, or there is no terminal to ask on.
     pub(crate) fn confirm(&self, question: &str, yes: bool) -> Result<()> {
         if yes {
             return Ok(());
@@ -166,7 +166,7 @@ impl Ui {
     }
 }
 
-/// A command with each option on a line of its own; it can be pasted as it is.
+/// A command with each option on a line of its own; it can be pasted into a shell.
 fn folded(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     let mut quoted = false;
@@ -183,7 +183,7 @@ fn folded(text: &str) -> String {
     out
 }
 
-/// How long the rest will take at the rate so far, once there is one.
+/// The estimated remaining time at the average rate, once there is one.
 fn left(done: u64, total: Option<u64>, elapsed: std::time::Duration) -> Option<String> {
     let rest = total?.checked_sub(done).filter(|_| done > 0 && elapsed.as_secs() >= 2)?;
     let seconds = u64::try_from(u128::from(rest) * elapsed.as_millis() / u128::from(done) / 1000).ok()?;
@@ -194,7 +194,7 @@ fn left(done: u64, total: Option<u64>, elapsed: std::time::Duration) -> Option<S
     })
 }
 
-/// One answer as it is, several as one list; with a problem they are its results.
+/// One result unchanged, several as one list; with a problem they are its `results`.
 fn document(mut answers: Vec<Value>, problem: Option<&Problem>) -> Option<Value> {
     let together = |answers: Vec<Value>| {
         let items = answers.into_iter().flat_map(|answer| match answer {
