@@ -1,8 +1,8 @@
-//! A seed for cloudbase-init, which images of Windows run.
+//! A seed for cloudbase-init, which runs in Windows images.
 //!
-//! It reads meta-data with public keys, network-config of version 2, one `#cloud-config` or a MIME message; of the keys of
-//! cloud-config `users`, `write_files`, `runcmd`, `groups`, `ntp`, the time zone and the host name. It makes a user with a random
-//! password, and takes none that is hashed.
+//! It reads meta-data with public keys, network-config of version 2, and one `#cloud-config` or a MIME message. It supports
+//! the cloud-config keys `users`, `write_files`, `runcmd`, `groups`, `ntp`, the time zone and the host name. It creates
+//! users with a random password, and does not accept hashed passwords.
 
 use super::documents::{Documents, Parts, meta_data, network_config, own_cloud_config};
 use super::format::Format;
@@ -12,14 +12,15 @@ use super::yaml::Node;
 use super::{Seed, Sources, Text};
 use crate::error::{Problem, Result};
 
-/// Who may administer Windows.
+/// The group of Windows administrators.
 const GROUP: &str = "Administrators";
-/// Everywhere: it takes a route for the default one where its prefix is empty.
+/// The destination of a default route: cloudbase-init identifies it by a prefix length of 0.
 const EVERYWHERE6: [&str; 1] = ["::/0"];
 
-/// Makes sure that everything that the settings say can be said.
+/// Checks that cloudbase-init supports all settings of the seed.
 ///
 /// # Errors
+/// The first unsupported setting, with an alternative.
 /// The first thing that can't, with what can be set instead.
 pub(super) fn check(seed: &Seed) -> Result<()> {
     let refuse = |what: String, on: String, instead: String| {
@@ -51,10 +52,10 @@ pub(super) fn check(seed: &Seed) -> Result<()> {
     Ok(())
 }
 
-/// The texts.
+/// Generates the texts.
 ///
 /// # Errors
-/// An own text that cloudbase-init would not read.
+/// cloudbase-init would not read one of the user's own texts.
 pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Result<Documents> {
     let mut meta = meta_data(seed);
     let mut config = match &sources.vendor_data {
@@ -69,7 +70,7 @@ pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Re
             }
             config.set("users", Node::list([entry]));
         }
-        // Those of the user that the image's configuration names.
+        // The keys for the user that the image's configuration names.
         None if !parts.keys.is_empty() => {
             meta.push_str(&Node::map([("public-keys", Node::list(parts.keys.iter().map(Node::text)))]).render());
         }
@@ -89,7 +90,7 @@ fn user_data(mut config: Node, own: Option<&str>, decoded: bool) -> Result<Strin
     let Some(own) = own else { return Ok(if is_empty { "#cloud-config\n{}\n".to_owned() } else { render(&config) }) };
     check_text(Text::UserData, own)?;
     if Format::of(own) == Some(Format::CloudConfig) {
-        // Own user-data wins.
+        // The user's own user-data takes precedence.
         for (key, value) in own_cloud_config(Text::UserData, own)?.pairs().unwrap_or_default() {
             config.set(key.as_text().unwrap_or_default(), value.clone());
         }
@@ -103,7 +104,7 @@ fn user_data(mut config: Node, own: Option<&str>, decoded: bool) -> Result<Strin
     Ok(mime::message(&[ours, Part::new(script_name(own), own)].map(|part| part.decoded(decoded))))
 }
 
-/// The name under which a script is run, whose end says how.
+/// The name under which a script is run; its extension determines the interpreter.
 fn script_name(text: &str) -> &'static str {
     let line = super::format::content(text).lines().next().unwrap_or_default().to_ascii_lowercase();
     if line.starts_with("#ps1") || line.starts_with("<powershell>") {
@@ -117,7 +118,7 @@ fn script_name(text: &str) -> &'static str {
     }
 }
 
-/// Makes sure that cloudbase-init can be given a text.
+/// Checks that cloudbase-init supports a text.
 pub(super) fn check_text(text: Text, content: &str) -> Result<()> {
     let format = Format::of(content);
     let reads = match (text, format) {

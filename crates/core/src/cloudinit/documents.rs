@@ -1,8 +1,8 @@
-//! A seed and its files as the texts of a NoCloud seed, for the program in the guest that reads them.
+//! Renders a seed and its files as the texts of a NoCloud seed, for the program in the guest that reads them.
 //!
-//! Here is what they have in common, and the texts for cloud-init itself; [`super::nuageinit`] and [`super::cloudbase`] have
-//! the other readers. YAML is written with every text in quotes: nothing that a setting holds can become another word of the
-//! document. Not here: which settings there are ([`super::settings`]).
+//! This module contains the common parts, and the texts for cloud-init itself; [`super::nuageinit`] and
+//! [`super::cloudbase`] handle the other readers. Every text in the YAML is quoted, so that no value of a setting can be
+//! interpreted as another part of the document. Not here: the settings themselves ([`super::settings`]).
 
 use super::format::{self, Format};
 use super::keys::PublicKey;
@@ -15,21 +15,21 @@ use crate::error::{Problem, Result};
 use std::fmt::Display;
 use std::net::IpAddr;
 
-/// The texts, by the names that readers look for.
+/// The texts, named after the files that readers look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Documents {
-    /// Who the guest is.
+    /// The guest's identity.
     pub meta_data: String,
-    /// What it is to do.
+    /// The configuration.
     pub user_data: String,
-    /// Its network; none where that is a part of user-data.
+    /// The network configuration; `None` if it is part of user-data.
     pub network_config: Option<String>,
-    /// What it is to do where user-data is silent; there is none unless the user has one.
+    /// Lower-priority configuration: user-data takes precedence. Only present if the user supplied it.
     pub vendor_data: Option<String>,
 }
 
 impl Documents {
-    /// Each with its name, in the order of names.
+    /// Each text with its file name, sorted by name.
     pub fn each(&self) -> Vec<(&'static str, &str)> {
         let all = [
             ("meta-data", Some(self.meta_data.as_str())),
@@ -40,36 +40,36 @@ impl Documents {
         all.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))).collect()
     }
 
-    /// The disc that a guest is given.
+    /// The ISO image of the seed.
     pub fn image(&self) -> Vec<u8> {
         let files: Vec<(&str, &[u8])> = self.each().into_iter().map(|(name, text)| (name, text.as_bytes())).collect();
         iso9660::image(super::LABEL, &files)
     }
 }
 
-/// What the texts of every reader are made of, checked.
+/// The validated input of the texts of every reader.
 pub(super) struct Parts<'a> {
-    /// All keys, each once.
+    /// All SSH keys, without duplicates.
     pub(super) keys: Vec<PublicKey>,
     /// The hash of the user's password.
     pub(super) password: Option<&'a str>,
-    /// Whether parts of a message are decoded, for a person to read.
+    /// Whether parts of a MIME message are shown decoded for users.
     pub(super) decoded: bool,
 }
 
-/// What stands for a secret where it is only shown.
+/// The replacement for a secret in texts that are only shown.
 const HIDDEN: &str = "(from the password file)";
 
-/// Makes the texts.
+/// Generates the texts.
 ///
 /// # Errors
-/// A file that holds something else than it should, by its name; a text that the guest's reader does not read.
+/// A file has invalid content, or the guest's reader does not support a text; the message names the file.
 pub fn documents(seed: &Seed, sources: &Sources) -> Result<Documents> {
     let password = sources.password.as_deref().map(hash).transpose()?;
     rendered(seed, sources, password, false)
 }
 
-/// The same with a word for the secret, to be shown: as it is written, or with its parts decoded for a person.
+/// Generates the texts for display, with the secret replaced: as they are written, or with the parts decoded for users.
 ///
 /// # Errors
 /// As [`documents`].
@@ -92,10 +92,10 @@ fn rendered(seed: &Seed, sources: &Sources, password: Option<&str>, decoded: boo
     }
 }
 
-/// Makes sure that everything that a seed's settings say can be said to its reader.
+/// Checks that the seed's reader supports all its settings.
 ///
 /// # Errors
-/// The first thing that can't, with what can be set instead.
+/// The first unsupported setting, with an alternative.
 pub fn check(seed: &Seed) -> Result<()> {
     match seed.reader {
         Reader::CloudInit => Ok(()),
@@ -104,7 +104,7 @@ pub fn check(seed: &Seed) -> Result<()> {
     }
 }
 
-/// Makes sure that a reader can be given a text of the user's, which is not empty.
+/// Checks that a reader supports a non-empty text of the user.
 ///
 /// # Errors
 /// It does not read such a text.
@@ -119,10 +119,10 @@ pub fn check_text(reader: Reader, text: Text, content: &str) -> Result<()> {
     }
 }
 
-/// An own `#cloud-config` as a mapping.
+/// Parses the user's own `#cloud-config` as a mapping.
 ///
 /// # Errors
-/// It is another format, broken, or no mapping.
+/// It has another format, is invalid, or is not a mapping.
 pub(super) fn own_cloud_config(text: Text, content: &str) -> Result<Node> {
     let refuse =
         |cause: String| Err(Problem::usage(format!("the guest's own {} is no #cloud-config", text.file())).on(text.file()).because(cause));
@@ -153,7 +153,7 @@ fn user_data(seed: &Seed, parts: &Parts<'_>, own: Option<&str>) -> String {
     )
 }
 
-/// All keys, each once: those of settings first.
+/// All SSH keys, without duplicates: those from settings first.
 fn keys(seed: &Seed, sources: &Sources) -> Result<Vec<PublicKey>> {
     let mut keys = Vec::new();
     let more = sources.authorized_keys.as_deref().map(PublicKey::all).transpose().map_err(|bad| {
@@ -171,7 +171,7 @@ fn keys(seed: &Seed, sources: &Sources) -> Result<Vec<PublicKey>> {
 fn hash(text: &str) -> Result<&str> {
     let line = text.trim();
     let graphic = line.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-    // `$id$salt$hash`: what crypt(3) of every system writes today.
+    // `$id$salt$hash`: the present format of crypt(3).
     if graphic && line.starts_with('$') && line.matches('$').count() >= 3 && line.len() <= 512 {
         return Ok(line);
     }
@@ -182,10 +182,11 @@ fn hash(text: &str) -> Result<&str> {
 }
 
 fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
-    // Without a line in /etc/hosts a system whose name no server knows can't find itself, and sudo says so each time.
+    // Without an entry in /etc/hosts, a guest with a name that is unknown to DNS cannot resolve its own name, and sudo
+    // prints a warning each time.
     let mut text = String::from("#cloud-config\nmanage_etc_hosts: localhost\n");
     if let Some(user) = &seed.user {
-        // The image's own user under another name: its shell, groups and rights are those that the system has for it.
+        // The image's default user under another name: it keeps the default shell, groups and rights.
         text.push_str(&format!("user:\n  name: {}\n", quoted(user)));
         if let Some(hash) = password {
             text.push_str(&format!("  passwd: {}\n  lock_passwd: false\n", quoted(hash)));
@@ -198,8 +199,8 @@ fn own_data(seed: &Seed, keys: &[PublicKey], password: Option<&str>) -> String {
     text
 }
 
-/// Version 2, each interface found by its Ethernet address: their names follow from places that cloud-init can't know.
-/// `everywhere6` is how a default route of IPv6 is written.
+/// Network configuration of version 2. Interfaces are matched by MAC address, because their names depend on PCI addresses,
+/// which cloud-init does not know. `everywhere6`: how the destination of the IPv6 default route is written.
 pub(super) fn network_config(seed: &Seed, everywhere6: &[&str]) -> String {
     let mut text = String::from("version: 2\n");
     if seed.nics.is_empty() {
@@ -230,12 +231,12 @@ pub(super) fn network_config(seed: &Seed, everywhere6: &[&str]) -> String {
     text
 }
 
-/// Everywhere. `default` is a word that older cloud-inits do not know, and `::/0` becomes `::/64` in those that write
-/// another system's files of it; its halves mean the same.
+/// The destinations of default routes. Older versions of cloud-init do not support `default`, and those that generate files
+/// of another network system turn `::/0` into `::/64`; the two halves have the same effect.
 const EVERYWHERE: [&str; 1] = ["0.0.0.0/0"];
 const EVERYWHERE6: [&str; 2] = ["::/1", "8000::/1"];
 
-/// The default routes. A router outside of the interface's own network is reached all the same: it is on the link.
+/// The default routes. A router outside of the interface's own network is reachable on the link anyway.
 fn routes(nic: &Nic, everywhere6: &[&str]) -> String {
     let mut text = String::new();
     for (own, gateway, all) in [(nic.v4, nic.gateway, &EVERYWHERE[..]), (nic.v6, nic.gateway6, everywhere6)] {
@@ -286,7 +287,7 @@ mod tests {
         seed.nics[0].gateway = Some("192.0.2.1".parse().unwrap());
         seed.nics[0].gateway6 = Some("fe80::1".parse().unwrap());
         seed.nics[0].mtu = Some(9000);
-        // A router outside of the NIC's network, as some hosters have it.
+        // A router outside of the NIC's network, as some hosting providers use it.
         let other = Nic {
             number: 1,
             v4: "198.51.100.7/32".parse().unwrap(),

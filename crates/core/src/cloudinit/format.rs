@@ -1,6 +1,6 @@
-//! What a text of user-data is, by its first line, as cloud-init and cloudbase-init recognise it.
+//! Detects the format of user-data by its first line, as cloud-init and cloudbase-init do.
 //!
-//! Not here: whether a reader understands it ([`super::documents`]).
+//! Not here: whether a reader supports it ([`super::documents`]).
 
 /// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,23 +13,23 @@ pub enum Format {
     JsonPatch,
     /// `#cloud-boothook`.
     Boothook,
-    /// `#include-once`: addresses.
+    /// `#include-once`: a list of URLs.
     IncludeOnce,
-    /// `#include`: addresses.
+    /// `#include`: a list of URLs.
     Include,
     /// `#part-handler`: Python.
     PartHandler,
-    /// `## template: jinja`: another format after its variables are replaced.
+    /// `## template: jinja`: another format, after substitution of variables.
     Jinja,
     /// `#!`: a script.
     Script,
-    /// A script of Windows: `rem cmd`, `#ps1`, `<powershell>` and the like.
+    /// A Windows script: `rem cmd`, `#ps1`, `<powershell>` and similar.
     WindowsScript,
     /// A MIME message.
     Mime,
 }
 
-/// First lines, the longer of two that begin alike first.
+/// First lines; if one is a prefix of another, the longer one comes first.
 const BEGINNINGS: [(&str, Format); 16] = [
     ("#cloud-config-archive", Format::Archive),
     ("#cloud-config-jsonp", Format::JsonPatch),
@@ -50,7 +50,7 @@ const BEGINNINGS: [(&str, Format); 16] = [
 ];
 
 impl Format {
-    /// The format of a text; none where no reader would recognise it. Blanks and empty lines before it count for nothing.
+    /// The format of a text; `None` if no reader would recognise it. Leading blanks and empty lines are ignored.
     pub fn of(text: &str) -> Option<Self> {
         let text = content(text);
         let line = text.lines().next().unwrap_or_default().to_ascii_lowercase();
@@ -77,7 +77,7 @@ impl Format {
         }
     }
 
-    /// The first line by which a person knows it.
+    /// The first line that identifies it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::CloudConfig => "#cloud-config",
@@ -95,13 +95,13 @@ impl Format {
     }
 }
 
-/// A text without its byte order mark and without what stands before its first line: editors and shells add both, and
-/// a kernel runs no script that begins so.
+/// A text without its byte order mark and leading blanks: editors and shells add both, and a kernel does not run a script
+/// that begins with them.
 pub fn content(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim_start()
 }
 
-/// Whether a text is a MIME message: header lines up to the first empty one, its MIME version or content type among them.
+/// Whether a text is a MIME message: header lines up to the first empty line, including a MIME version or content type.
 fn is_mime(text: &str) -> bool {
     let mut is_one = false;
     for line in text.lines().take_while(|line| !line.trim().is_empty()) {

@@ -1,20 +1,20 @@
-//! A small disc: ISO 9660 with Joliet, a few files in its root, the same bytes for the same files.
+//! Writes a small, reproducible ISO image: ISO 9660 with Joliet, with a few files in the root directory.
 //!
-//! All times are one fixed moment and nothing names the program or the host. Names of ISO 9660 proper can't hold small
-//! letters and `-`; every system that cloud-init runs on reads the Joliet ones, which can. Not here: what the files say.
+//! All times are fixed, and neither program nor host are named. Plain ISO 9660 names cannot contain lower-case letters and
+//! `-`; all operating systems that cloud-init runs on read the Joliet names, which can. Not here: the content of the files.
 
-/// Bytes of a sector.
+/// The size of a sector in bytes.
 const SECTOR: usize = 2048;
-/// Where the descriptors begin.
+/// The sector of the first volume descriptor.
 const FIRST: usize = 16;
-/// 1980-01-01 00:00:00 UTC, as folder records have it: the first moment that every system can tell.
+/// 1980-01-01 00:00:00 UTC in the format of directory records: the earliest time that every operating system supports.
 const MOMENT: [u8; 7] = [80, 1, 1, 0, 0, 0, 0];
-/// The same as descriptors have it.
+/// The same time in the format of volume descriptors.
 const LONG_MOMENT: &[u8; 17] = b"1980010100000000\0";
-/// No moment at all, as descriptors have it.
+/// An unset time in the format of volume descriptors.
 const NEVER: &[u8; 17] = b"0000000000000000\0";
 
-// One sector each, behind the two descriptors and their end.
+// One sector each, after the two volume descriptors and the terminator.
 const PATHS: u32 = 19;
 const PATHS_BIG: u32 = 20;
 const JOLIET_PATHS: u32 = 21;
@@ -23,24 +23,24 @@ const ROOT: u32 = 23;
 const JOLIET_ROOT: u32 = 24;
 const DATA: u32 = 25;
 
-/// How names are written.
+/// The encoding of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
-    /// Capitals, digits and `_`, eight of them.
+    /// Upper-case letters, digits and `_`, up to eight characters.
     Plain,
     /// UCS-2.
     Joliet,
 }
 
-/// A file with its place.
+/// A file with its position in the image.
 struct Placed<'a> {
     name: &'a str,
     sector: u32,
     length: u32,
 }
 
-/// A disc of that label with those files. Names are plain ASCII, at most 64 characters, no two alike; there are at most a
-/// dozen, so that a folder fits a sector.
+/// An image with that label and these files. Names are ASCII, at most 64 characters, and unique; there are at most a dozen,
+/// so that a directory fits into one sector.
 pub fn image(label: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut sector = DATA;
     let mut placed = Vec::new();
@@ -49,7 +49,7 @@ pub fn image(label: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
         placed.push(Placed { name, sector, length });
         sector += sectors(content.len());
     }
-    // Readers that read ahead find zeros behind the last file.
+    // Zeros after the last file, for readers that read ahead.
     let all = usize::try_from(sector).unwrap_or(0).next_multiple_of(16);
     let total = u32::try_from(all).unwrap_or(u32::MAX);
     let mut disc = vec![0u8; all * SECTOR];
@@ -80,7 +80,7 @@ fn sectors(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(SECTOR)).unwrap_or(u32::MAX)
 }
 
-/// A number in both orders of bytes.
+/// A number in both byte orders.
 fn both32(n: u32) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&n.to_le_bytes());
@@ -99,7 +99,7 @@ fn ucs2(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_be_bytes).collect()
 }
 
-/// Text in a field of that many bytes, filled with blanks.
+/// Text in a field of that many bytes, padded with blanks.
 fn field(text: &str, width: usize, names: Names) -> Vec<u8> {
     let (mut bytes, blank) = match names {
         Names::Plain => (text.as_bytes().to_vec(), [0, b' ']),
@@ -110,7 +110,7 @@ fn field(text: &str, width: usize, names: Names) -> Vec<u8> {
         match names {
             Names::Plain => bytes.push(blank[1]),
             Names::Joliet if width - bytes.len() >= 2 => bytes.extend(blank),
-            // An odd byte is left over.
+            // The remaining byte of an odd width.
             Names::Joliet => bytes.push(0),
         }
     }
@@ -128,7 +128,7 @@ fn descriptor(label: &str, total: u32, names: Names) -> Vec<u8> {
     d.extend(field(label, 32, names));
     d.extend([0; 8]);
     d.extend(both32(total));
-    // The escape sequence says which characters: UCS-2 level 3.
+    // The escape sequence of the character set: UCS-2 level 3.
     let mut escapes = [0; 32];
     if names == Names::Joliet {
         escapes[..3].copy_from_slice(b"%/E");
@@ -143,7 +143,7 @@ fn descriptor(label: &str, total: u32, names: Names) -> Vec<u8> {
     d.extend(paths_big.to_be_bytes());
     d.extend([0; 4]);
     d.extend(record(&[0], root, u32::try_from(SECTOR).unwrap_or(0), true));
-    // Set, publisher, preparer, application; then files of copyright, abstract and bibliography.
+    // Volume set, publisher, preparer, application; then the copyright, abstract and bibliography files.
     for width in [128, 128, 128, 128, 37, 37, 37] {
         d.extend(field("", width, names));
     }
@@ -156,7 +156,7 @@ fn descriptor(label: &str, total: u32, names: Names) -> Vec<u8> {
     d
 }
 
-/// A table of one folder: the root.
+/// A path table with one directory: the root.
 fn path_table(root: u32, big: bool) -> Vec<u8> {
     let mut table = vec![1, 0];
     table.extend(if big { root.to_be_bytes() } else { root.to_le_bytes() });
@@ -211,7 +211,7 @@ fn record(name: &[u8], sector: u32, length: u32, is_folder: bool) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Reads a folder of the disc as the standard says: name, content.
+    /// Parses a directory of the image as the standard defines it: names and contents.
     fn read(disc: &[u8], descriptor: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
         let le = |at: usize| u32::from_le_bytes(disc[at..at + 4].try_into().unwrap()) as usize;
         let be = |at: usize| u32::from_be_bytes(disc[at..at + 4].try_into().unwrap()) as usize;

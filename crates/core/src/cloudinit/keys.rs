@@ -1,11 +1,11 @@
-//! Public keys of OpenSSH, as lines of `authorized_keys` hold them.
+//! OpenSSH public keys, as in lines of `authorized_keys`.
 
 use crate::value::{BadValue, serde_by_text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::str::FromStr;
 
-/// The types of keys that OpenSSH knows.
+/// The key types of OpenSSH.
 const TYPES: [&str; 8] = [
     "ssh-ed25519",
     "ssh-rsa",
@@ -17,7 +17,7 @@ const TYPES: [&str; 8] = [
     "ssh-dss",
 ];
 
-/// What a certificate's type has behind that of its key.
+/// The suffix of a certificate's type after the type of its key.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
 /// A public key: a line of `authorized_keys`, with or without options before it.
@@ -30,19 +30,19 @@ impl PublicKey {
         &self.0
     }
 
-    /// Whether a text is such a line rather than the name of a file.
+    /// Whether a text looks like such a line rather than a file name.
     pub fn looks_like(text: &str) -> bool {
         text.trim_start_matches('\u{feff}').contains(' ')
             && text.split_ascii_whitespace().any(|word| is_type(word.trim_start_matches('\u{feff}')))
     }
 
-    /// All keys in a file like `authorized_keys`.
+    /// All keys in a file in the format of `authorized_keys`.
     ///
     /// # Errors
-    /// A line that is none, by its number; a private key; none at all.
+    /// A line is invalid (the message has its number); the file contains a private key; or it contains no key.
     pub fn all(text: &str) -> Result<Vec<Self>, BadValue> {
         if text.contains("PRIVATE KEY-----") {
-            // The text itself is not repeated: it is a secret.
+            // The text is a secret and is not repeated.
             return Err(BadValue::new("the file", "holds a private key").hint("give the public one, whose name ends with .pub"));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -57,19 +57,19 @@ impl PublicKey {
     }
 }
 
-/// Whether a word is the type of a key, or of a certificate of one.
+/// Whether a word is the type of a key, or of a certificate.
 fn is_type(word: &str) -> bool {
     let name = word.strip_suffix(CERTIFICATE).map_or_else(
         || word.to_owned(),
         |key| {
-            // The types of keys on a security token have the domain at their end once.
+            // Types of keys on security tokens end with the domain, which a certificate's type contains only once.
             if key.starts_with("sk-") { format!("{key}@openssh.com") } else { key.to_owned() }
         },
     );
     TYPES.contains(&name.as_str())
 }
 
-/// The options before a key and the rest: a blank in quotes ends no option.
+/// Splits the options before a key from the rest; blanks in quotes do not end an option.
 fn split_options(line: &str) -> Option<(&str, &str)> {
     if line.split_ascii_whitespace().next().is_some_and(is_type) {
         return Some(("", line));
@@ -107,11 +107,11 @@ impl FromStr for PublicKey {
             return Err(refuse("begins with no type of key that OpenSSH knows"));
         };
         let Some(blob) = words.get(1) else { return Err(refuse("is not a public key: nothing follows its type")) };
-        // The blob repeats the type behind its length, so that a key that was cut or mixed up is seen.
+        // The blob repeats the type after its length, so that truncated or mixed-up keys are detected.
         let bytes = STANDARD.decode(blob).map_err(|_| refuse("is damaged: its blob is not base64"))?;
         let length = u32::try_from(name.len()).unwrap_or(0).to_be_bytes();
         let fields = bytes.strip_prefix(&length).and_then(|b| b.strip_prefix(name.as_bytes()));
-        // A certificate holds numbers too, which have no length before them.
+        // A certificate also contains numbers, which have no length prefix.
         let is_whole = |rest: &[u8]| if name.ends_with(CERTIFICATE) { rest.len() > 100 } else { are_fields(rest) };
         if !fields.is_some_and(is_whole) {
             return Err(refuse("is damaged: it was truncated, or is of another type than stated"));
@@ -128,7 +128,7 @@ impl std::fmt::Display for PublicKey {
 }
 serde_by_text!(PublicKey);
 
-/// Whether bytes are whole fields behind their lengths, at least one.
+/// Whether the bytes consist of complete length-prefixed fields, at least one.
 fn are_fields(mut rest: &[u8]) -> bool {
     if rest.is_empty() {
         return false;

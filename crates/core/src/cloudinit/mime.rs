@@ -1,7 +1,8 @@
-//! Two texts of user-data as one: a MIME message, whose parts cloud-init reads in their order, the later one winning.
+//! Combines two user-data texts: a MIME message, whose parts cloud-init processes in order, with later ones taking
+//! precedence.
 //!
-//! Parts are base64 of exactly their bytes: readers decode any other encoding as ASCII, and a line break before a boundary
-//! belongs to the boundary. Not here: what the texts say ([`super::documents`]).
+//! Parts are base64-encoded: readers decode other encodings as ASCII, and a line break before a boundary belongs to the
+//! boundary. Not here: the content of the texts ([`super::documents`]).
 
 use super::format::{self, Format};
 use base64::Engine as _;
@@ -10,32 +11,32 @@ use base64::engine::general_purpose::STANDARD;
 /// How a part is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Exactly its bytes.
+    /// Base64, which preserves all bytes.
     Base64,
-    /// As it is, where it is ASCII: older cloudbase-inits decode no cloud-config.
+    /// Unencoded if it is ASCII, because older versions of cloudbase-init do not decode cloud-config.
     Plain,
-    /// Base64, decoded for a person to read: what says so is no MIME.
+    /// Decoded for users to read; the result is not valid MIME.
     Decoded,
 }
 
-/// One text of a message.
+/// One part of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
-    /// The name that a reader saves it under.
+    /// The file name under which a reader stores it.
     pub name: &'a str,
-    /// What it says.
+    /// Its content.
     pub text: &'a str,
     /// How it is encoded.
     pub encoding: Encoding,
 }
 
 impl<'a> Part<'a> {
-    /// A part that is base64.
+    /// A base64-encoded part.
     pub const fn new(name: &'a str, text: &'a str) -> Self {
         Self { name, text, encoding: Encoding::Base64 }
     }
 
-    /// The part decoded for a person, if it is encoded, or as it is.
+    /// The part, decoded for users if `decoded` and if it would be encoded.
     #[must_use]
     pub fn decoded(self, decoded: bool) -> Self {
         let encoded = self.encoding == Encoding::Base64 || !self.text.is_ascii();
@@ -49,7 +50,7 @@ impl<'a> Part<'a> {
     fn render(&self) -> String {
         let text = format::content(self.text);
         if self.is_message() {
-            // Its own head says what it is; readers walk messages in messages.
+            // It has its own MIME header; readers process nested messages.
             return if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
         }
         let media_type = Format::of(text).map_or("text/plain", Format::media_type);
@@ -68,15 +69,15 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Base64 in lines of 76 characters, as MIME has them.
+/// Base64 in lines of 76 characters, as MIME requires.
 fn lines(code: &str) -> String {
     let chunks = code.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
     chunks.map(|line| line + "\n").collect()
 }
 
-/// The texts as one, the last with the last word. Nothing but the texts decides what it looks like.
+/// Combines the texts; later ones take precedence. The result depends only on the texts.
 pub fn message(parts: &[Part<'_>]) -> String {
-    // Base64 never holds a boundary; the text of a part that is a message, or is left as it is, may.
+    // Base64 never contains a boundary; the text of an unencoded part or a nested message may.
     let taken = |boundary: &str| parts.iter().any(|part| part.text.contains(boundary));
     let mut number = 0u32;
     let mut boundary = format!("chyves-part-{number}");

@@ -1,15 +1,15 @@
-//! The cloud-init seed of a guest (NoCloud), made of settings and of files that the user keeps with the guest.
+//! The cloud-init seed of a guest (NoCloud), generated from settings and from files that the user stores with the guest.
 //!
-//! * [`settings`]: a guest's settings as a [`Seed`]
+//! * [`settings`]: converts a guest's settings to a [`Seed`]
 //! * [`values`], [`keys`]: host names, users, addresses and public keys, each parsed once
-//! * [`reader`]: which program in the guest reads the seed
-//! * [`documents`]: a seed and its files as the texts that cloud-init reads; `nuageinit` and `cloudbase` for other readers
-//! * [`mod@format`], [`yaml`]: what the user's own texts are, and whether they are whole
-//! * [`mime`]: two texts as one
-//! * [`iso9660`]: the texts as a disc
+//! * [`reader`]: the program in the guest that reads the seed
+//! * [`documents`]: renders a seed and its files as texts for cloud-init; `nuageinit` and `cloudbase` for other readers
+//! * [`mod@format`], [`yaml`]: the format of the user's own texts, and their validation
+//! * [`mime`]: combines two texts
+//! * [`iso9660`]: writes the texts as an ISO image
 //!
-//! The same settings always give the same bytes, so that a guest that is started again reads what it has read before.
-//! Not here: reading files and writing the disc (chyves-host `seed`), the drive it lies in ([`crate::plan`]).
+//! The same settings always generate the same bytes, so that a restarted guest reads the same seed again. Not here: reading
+//! files and writing the image (chyves-host `seed`), the drive that it is in ([`crate::plan`]).
 
 mod cloudbase;
 pub mod documents;
@@ -35,52 +35,52 @@ use values::{HostName, NicAddress, UserName};
 /// The volume label by which cloud-init finds its seed.
 pub const LABEL: &str = "CIDATA";
 
-/// The folder in a guest's file system where the user's own texts lie.
+/// The folder with the user's own texts in a guest's file system.
 pub const FOLDER: &str = "cloud-init";
 
-/// No text of a user's is longer, in bytes.
+/// Maximum size of a user's text in bytes.
 pub const TEXT_LIMIT: u64 = 1 << 20;
 
-/// What a guest's cloud-init is to do, without the content of files. Holds no secret, so that a plan may show it.
+/// The seed of a guest, without the content of files. It contains no secrets, so that a plan can show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed {
-    /// Which program in the guest reads it. One of an older chyves was for cloud-init.
+    /// The program in the guest that reads it. Seeds of older versions of chyves were for cloud-init.
     #[serde(default)]
     pub reader: Reader,
-    /// By it a guest recognises whether it is a new instance, to be set up from scratch.
+    /// Identifies the instance: if it changes, the guest is initialised again from scratch.
     pub instance_id: String,
     /// Its host name.
     pub hostname: HostName,
-    /// The user that the image's own one becomes.
+    /// The new name of the image's default user.
     pub user: Option<UserName>,
-    /// Who may log in as that user.
+    /// SSH public keys of that user.
     pub keys: Vec<PublicKey>,
-    /// The file that holds the hash of the user's password: an absolute path, or one below [`FOLDER`].
+    /// The file with the hash of the user's password: an absolute path, or one below [`FOLDER`].
     pub password_file: Option<String>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
-    /// The domains that short names are looked for in.
+    /// DNS search domains.
     pub search: Vec<HostName>,
     /// The NICs.
     pub nics: Vec<Nic>,
 }
 
-/// A seed that is to be written.
+/// A seed that is about to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedDisc {
-    /// What it says.
+    /// The settings.
     pub seed: Seed,
-    /// The folder of the user's own texts, which need not be there.
+    /// The folder with the user's own texts; it may be missing.
     pub folder: FilePath,
-    /// The disc's path.
+    /// The path of the ISO image.
     pub path: String,
-    /// The user's own texts, where a dry run has read them; a start reads them when it makes the disc.
+    /// The user's own texts, if a dry run has read them; a start reads them when it writes the image.
     #[serde(skip)]
     pub read: Option<Sources>,
 }
 
 impl SeedDisc {
-    /// One whose texts are read when it is written.
+    /// A seed with texts that are read when it is written.
     pub const fn new(seed: Seed, folder: FilePath, path: String) -> Self {
         Self { seed, folder, path, read: None }
     }
@@ -91,24 +91,24 @@ impl SeedDisc {
 pub struct Nic {
     /// Its number.
     pub number: u16,
-    /// By which the guest finds it, whatever it calls it.
+    /// Its MAC address, by which the guest matches it.
     pub mac: Mac,
-    /// The largest packet, where not the usual one.
+    /// The MTU, if not the default.
     pub mtu: Option<u32>,
     /// Its IPv4 address.
     pub v4: NicAddress,
     /// Its IPv6 address.
     pub v6: NicAddress,
-    /// The next hop to everywhere.
+    /// The default gateway.
     pub gateway: Option<IpAddr>,
-    /// The same for IPv6.
+    /// The default gateway of IPv6.
     pub gateway6: Option<IpAddr>,
 }
 
-/// The files that a seed is made of besides settings.
+/// The files that a seed is generated from, besides settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sources {
-    /// More keys: those that are too long for a property.
+    /// Additional SSH keys: those that are too long for a property.
     pub authorized_keys: Option<String>,
     /// The content of the password file.
     pub password: Option<String>,
@@ -116,21 +116,21 @@ pub struct Sources {
     pub user_data: Option<String>,
     /// The user's own vendor-data.
     pub vendor_data: Option<String>,
-    /// The user's own network configuration, which replaces ours.
+    /// The user's own network configuration, which replaces the generated one.
     pub network_config: Option<String>,
 }
 
-/// The user's texts.
+/// The kinds of texts that a user can supply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Text {
-    /// More keys.
+    /// Additional SSH keys.
     AuthorizedKeys,
-    /// What cloud-init is to do.
+    /// User-data.
     UserData,
-    /// The same with less weight: user-data wins.
+    /// Vendor-data: like user-data, which takes precedence.
     VendorData,
-    /// The network.
+    /// Network configuration.
     NetworkConfig,
 }
 
@@ -150,7 +150,7 @@ impl Text {
 }
 
 impl Sources {
-    /// Where a text is kept.
+    /// The field of a text.
     pub fn slot(&mut self, text: Text) -> &mut Option<String> {
         match text {
             Text::AuthorizedKeys => &mut self.authorized_keys,
@@ -167,7 +167,7 @@ pub(crate) mod testing {
 
     pub(crate) const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk";
 
-    /// The seed of a usual guest.
+    /// The seed of a typical guest.
     pub(crate) fn seed() -> Seed {
         Seed {
             reader: Reader::CloudInit,

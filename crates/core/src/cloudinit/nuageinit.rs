@@ -1,10 +1,10 @@
-//! A seed for nuageinit, which FreeBSD's own cloud images run at their first boot.
+//! A seed for nuageinit, which FreeBSD's official cloud images run at their first boot.
 //!
-//! Its two known versions, of 2022 and 2025, take one `#cloud-config` whose first line is exactly that, and no MIME. Of
-//! its keys they share `hostname`, `users` and `network`; the older one reads no file network-config, so the network
-//! is a part of user-data. Where an interface uses DHCP, both ignore everything else about it. The keys `chpasswd`,
-//! `write_files`, `runcmd` and name servers are the newer one's alone. Interfaces that need nothing said are left out: the
-//! image's rc.conf asks for DHCP and router advertisements on each that has no line of its own.
+//! The two known versions, of 2022 and 2025, read one `#cloud-config` whose first line is exactly that, and no MIME. Both
+//! support the keys `hostname`, `users` and `network`; the older one does not read network-config, so the network
+//! configuration is part of user-data. If an interface uses DHCP, both ignore all its other settings. Only the newer one
+//! supports the keys `chpasswd`, `write_files`, `runcmd` and name servers. Interfaces with default settings are left out:
+//! the image's rc.conf enables DHCP and router advertisements for each interface without its own line.
 
 use super::documents::{Documents, Parts, meta_data, own_cloud_config};
 use super::format::Format;
@@ -16,16 +16,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::net::IpAddr;
 
-/// The image's own user.
+/// The image's default user.
 const USER: &str = "freebsd";
-/// Where own scripts are written to be run at the end of the boot.
+/// The path of the user's own script, which runs at the end of the boot.
 const SCRIPT: &str = "/var/db/chyves-user-data";
 const RESOLVCONF: &str = "/etc/resolvconf.conf";
 
-/// Makes sure that everything that the settings say can be said.
+/// Checks that nuageinit supports all settings of the seed.
 ///
 /// # Errors
-/// The first thing that can't, with what can be set instead.
+/// The first unsupported setting, with an alternative.
 pub(super) fn check(seed: &Seed) -> Result<()> {
     let mut routers: [Option<u16>; 2] = [None, None];
     for nic in &seed.nics {
@@ -76,10 +76,10 @@ pub(super) fn check(seed: &Seed) -> Result<()> {
     Ok(())
 }
 
-/// The texts.
+/// Generates the texts.
 ///
 /// # Errors
-/// An own text that nuageinit would not read.
+/// nuageinit would not read one of the user's own texts.
 pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Result<Documents> {
     let vendor = sources.vendor_data.as_deref().map(|text| own(Text::VendorData, text)).transpose()?.unwrap_or_default();
     let own = sources.user_data.as_deref().map(|text| own(Text::UserData, text)).transpose()?.unwrap_or_default();
@@ -87,7 +87,8 @@ pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Re
     for (key, value) in ours(seed, parts).pairs().unwrap_or_default() {
         merge(&mut all, key.as_text().unwrap_or_default(), value.clone());
     }
-    // Own user-data wins, as it does with cloud-init; of users, its `default` is the one of the settings.
+    // The user's own user-data takes precedence, as with cloud-init; `default` in its list of users stands for the user in
+    // the settings.
     let keys = own.config.get("ssh_authorized_keys").or(all.get("ssh_authorized_keys")).cloned();
     for (key, value) in own.config.pairs().unwrap_or_default() {
         merge(&mut all, key.as_text().unwrap_or_default(), value.clone());
@@ -104,7 +105,7 @@ pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Re
     Ok(Documents { meta_data: meta_data(seed), user_data, network_config: None, vendor_data: None })
 }
 
-/// Makes sure that nuageinit can be given a text.
+/// Checks that nuageinit supports a text.
 pub(super) fn check_text(text: Text, content: &str) -> Result<()> {
     match text {
         Text::UserData | Text::VendorData => own(text, content).map(drop),
@@ -113,7 +114,7 @@ pub(super) fn check_text(text: Text, content: &str) -> Result<()> {
     }
 }
 
-/// An own text: keys and values, or a script.
+/// One of the user's own texts: keys and values, or a script.
 struct Own {
     config: Node,
     script: Option<String>,
@@ -136,12 +137,12 @@ fn own(text: Text, content: &str) -> Result<Own> {
     }
 }
 
-/// What the settings say, but for the user.
+/// The configuration from the settings, without the user.
 fn ours(seed: &Seed, parts: &Parts<'_>) -> Node {
-    // The older version ends with an error at a text that holds nothing.
+    // The older version fails on an empty document.
     let mut all = Node::map([("hostname", Node::text(&seed.hostname))]);
     if let (Some(user), Some(hash)) = (&seed.user, parts.password) {
-        // Where the image has the user already, `users` leaves it as it is.
+        // `users` does not change a user that exists in the image.
         let entry = Node::map([("name", Node::text(user)), ("password", Node::text(hash)), ("type", Node::plain("hash"))]);
         all.set("chpasswd", Node::map([("expire", Node::plain("false")), ("users", Node::list([entry]))]));
     }
@@ -155,7 +156,7 @@ fn ours(seed: &Seed, parts: &Parts<'_>) -> Node {
         all.set("network", Node::map([("version", Node::plain(2)), ("ethernets", ethernets)]));
     }
     if resolver.is_some() {
-        // With DHCP it reads no name servers: resolvconf(8) adds these to those of the lease.
+        // With DHCP it ignores name servers: resolvconf(8) adds these to those of the lease.
         all.set("write_files", Node::list([file(RESOLVCONF, &resolvconf(seed), "0644")]));
     }
     all
@@ -166,7 +167,7 @@ fn needs_words(nic: &Nic) -> bool {
 }
 
 fn ethernet(nic: &Nic, resolver: &mut Option<Node>) -> Node {
-    // It compares with what the system prints in small letters.
+    // It compares the address with the system's output, which is in lower case.
     let mac = nic.mac.to_string().to_ascii_lowercase();
     let mut node = Node::map([("match", Node::map([("macaddress", Node::text(mac))]))]);
     if nic.v4 == NicAddress::Dhcp {
@@ -221,7 +222,7 @@ fn run_script(all: &mut Node, script: &str) {
     merge(all, "runcmd", Node::list([Node::text(SCRIPT)]));
 }
 
-/// A key's value set, of a list of things to do lengthened.
+/// Sets the value of a key; lists of actions are appended.
 fn merge(all: &mut Node, key: &str, value: Node) {
     let joined = match (key, all.get(key).and_then(Node::items), value.items()) {
         ("write_files" | "runcmd", Some(there), Some(more)) => Node::list(there.iter().chain(more).cloned()),
@@ -234,10 +235,10 @@ fn key_list(parts: &Parts<'_>) -> Option<Node> {
     (!parts.keys.is_empty()).then(|| Node::list(parts.keys.iter().map(Node::text)))
 }
 
-/// The user of the settings among those of the user's own text.
+/// Merges the user in the settings with those in the user's own text.
 ///
-/// Left to itself, nuageinit makes the user `freebsd` with the password `freebsd`, and the image lets passwords in: where a
-/// key or a user is set, that user is made without one.
+/// By default, nuageinit creates the user `freebsd` with the password `freebsd`, and the image allows password logins: if a
+/// key or a user is set, that user is created without a password.
 fn users(all: &mut Node, seed: &Seed, keys: Option<Node>, password: Option<&str>) {
     if seed.user.is_none() && keys.is_none() {
         return;
@@ -258,7 +259,7 @@ fn users(all: &mut Node, seed: &Seed, keys: Option<Node>, password: Option<&str>
     }
     let users = match all.get("users").and_then(Node::items) {
         None => Node::list([entry]),
-        // As with cloud-init, a list of users without `default` is all of them.
+        // As with cloud-init, a list of users without `default` is complete.
         Some(listed) => Node::list(listed.iter().map(|user| if user.as_text() == Some("default") { entry.clone() } else { user.clone() })),
     };
     all.set("users", users);

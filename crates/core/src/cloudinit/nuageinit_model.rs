@@ -1,7 +1,7 @@
-//! A model of nuageinit for tests: what its two known versions make of a seed, written down from their behaviour.
+//! A model of nuageinit for tests: what its two known versions do with a seed, derived from their behaviour.
 //!
-//! Both run at the first boot. The one of 2022 reads meta-data and user-data; that of 2025 also the file network-config, and
-//! the keys `chpasswd`, `write_files`, `runcmd` and `nameservers`. A later state of FreeBSD's main reads MIME; no release does.
+//! Both run at the first boot. The version of 2022 reads meta-data and user-data; that of 2025 also network-config, and the
+//! keys `chpasswd`, `write_files`, `runcmd` and `nameservers`. FreeBSD main later added MIME, which is in no release.
 
 use super::documents::Documents;
 use super::yaml::{self, Node};
@@ -18,29 +18,29 @@ pub(super) enum Version {
 /// A user of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct User {
-    /// What stands in master.passwd: a hash, a word in clear, or nothing that lets in.
+    /// The password in master.passwd: a hash, a clear-text password, or one that allows no login.
     pub(super) password: Option<String>,
     pub(super) groups: String,
     pub(super) keys: Vec<String>,
 }
 
-/// The guest after its first boot.
+/// The state of the guest after its first boot.
 #[derive(Debug, Default)]
 pub(super) struct Guest {
     pub(super) hostname: Option<String>,
     pub(super) users: BTreeMap<String, User>,
-    /// Lines of rc.conf.d; an interface without one uses DHCP and router advertisements, as the image's rc.conf says.
+    /// Lines of rc.conf.d; an interface without one uses DHCP and router advertisements, as in the image's rc.conf.
     pub(super) rc: BTreeMap<String, String>,
     pub(super) resolvconf: String,
     pub(super) files: BTreeMap<String, String>,
     pub(super) commands: Vec<String>,
-    /// It ended with an error.
+    /// The error that it ended with.
     pub(super) failed: Option<String>,
 }
 
 impl Guest {
     fn add(&mut self, name: &str, user: User) {
-        // A user that is there already stays as it is; keys are added.
+        // An existing user is not changed; keys are added.
         let there = self.users.entry(name.to_owned()).or_insert_with(|| User { keys: Vec::new(), ..user.clone() });
         there.keys.extend(user.keys);
     }
@@ -54,7 +54,7 @@ fn texts(node: Option<&Node>) -> Vec<String> {
     node.and_then(Node::items).unwrap_or_default().iter().filter_map(|n| n.as_text().map(str::to_owned)).collect()
 }
 
-/// The first boot of a guest with interfaces of these addresses, named vtnet0 and so on.
+/// The first boot of a guest with interfaces of these MAC addresses, named vtnet0 and so on.
 pub(super) fn boot(version: Version, seed: &Documents, macs: &[&str]) -> Guest {
     let mut guest = Guest::default();
     let meta = yaml::parse(&seed.meta_data).unwrap().unwrap();
@@ -65,7 +65,7 @@ pub(super) fn boot(version: Version, seed: &Documents, macs: &[&str]) -> Guest {
         return guest;
     }
     if first != "#cloud-config" {
-        // A script is run by both, anything else is ignored, and no user is made.
+        // Both versions run a script; anything else is ignored, and no user is created.
         if first.starts_with("#!") {
             guest.commands.push(seed.user_data.clone());
         }
@@ -125,7 +125,7 @@ fn users(guest: &mut Guest, config: &Node) {
     }
     let keys = texts(config.get("ssh_authorized_keys"));
     if !keys.is_empty() {
-        // The key at the top is that of its own default user, whatever `users` says.
+        // The key at the top level is for its default user, whatever `users` contains.
         guest.add_default();
         guest.users.get_mut("freebsd").unwrap().keys.extend(keys);
     }

@@ -1,6 +1,6 @@
-//! Which program in the guest reads the seed. cloud-init defined the format; others read a part of it.
+//! The program in the guest that reads the seed. cloud-init defined the format; others support a part of it.
 //!
-//! Not here: how a seed is rendered for each ([`super::documents`]).
+//! Not here: rendering a seed for each ([`super::documents`]).
 
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
@@ -15,12 +15,12 @@ pub const AUTO: &str = "auto";
 /// A program that reads seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reader {
-    /// cloud-init itself: every Linux distribution's images, and those of the other BSDs.
+    /// cloud-init itself: in images of all Linux distributions, and of the other BSDs.
     #[default]
     CloudInit,
-    /// FreeBSD's own, in its images BASIC-CLOUDINIT: one `#cloud-config`, a small part of its keys, no MIME.
+    /// FreeBSD's own, in its images BASIC-CLOUDINIT: one `#cloud-config`, few keys, no MIME.
     Nuageinit,
-    /// cloudbase-init of Windows.
+    /// cloudbase-init on Windows.
     CloudbaseInit,
 }
 
@@ -37,10 +37,10 @@ impl Reader {
         }
     }
 
-    /// The reader of a guest whose settings are these.
+    /// The reader for a guest with these settings.
     ///
     /// # Errors
-    /// `reader` is the name of none.
+    /// `reader` is not the name of a reader.
     pub fn derived(reader: Option<&str>, os: Option<&str>) -> Result<Self> {
         match reader {
             None | Some(AUTO) => Ok(match os {
@@ -55,7 +55,7 @@ impl Reader {
     /// The reader of a guest.
     ///
     /// # Errors
-    /// A stored value that its property does not allow.
+    /// A stored value is invalid.
     pub fn of(guest: &Guest) -> Result<Self> {
         Self::derived(guest.checked(keys::CI_READER)?.as_deref(), guest.checked(keys::OS)?.as_deref())
     }

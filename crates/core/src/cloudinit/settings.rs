@@ -1,4 +1,4 @@
-//! A guest's settings as a [`Seed`].
+//! Converts a guest's settings to a [`Seed`].
 //!
 //! To add a setting: a row in the catalogue, a constant in `keys`, and the field of [`Seed`] that is filled here.
 
@@ -10,7 +10,7 @@ use crate::guest::Guest;
 use crate::property::keys::{self, CiNetKey};
 use std::str::FromStr;
 
-/// Whether a guest is set up by cloud-init.
+/// Whether cloud-init is enabled for a guest.
 ///
 /// # Errors
 /// The stored value is neither yes nor no.
@@ -18,10 +18,10 @@ pub fn is_wanted(guest: &Guest) -> Result<bool> {
     Ok(guest.checked(keys::CI_ENABLED)?.as_deref() == Some("yes"))
 }
 
-/// What a guest's cloud-init is to be told; none where the guest has no use for it.
+/// The seed of a guest; `None` if cloud-init is not enabled.
 ///
 /// # Errors
-/// A stored value that its property does not allow, or settings that do not go together.
+/// A stored value is invalid, or settings contradict each other.
 pub fn of(guest: &Guest) -> Result<Option<Seed>> {
     if !is_wanted(guest)? {
         return Ok(None);
@@ -52,15 +52,15 @@ pub fn of(guest: &Guest) -> Result<Option<Seed>> {
     Ok(Some(seed))
 }
 
-/// By what a guest knows itself: a clone has another identity, a reinit another generation. Nothing else changes it.
+/// The instance id: a clone has another UUID, a reinit another generation. Nothing else changes it.
 pub fn instance_id(guest: &Guest) -> Result<String> {
     Ok(format!("{}-{}", guest.uuid, generation(guest)?))
 }
 
-/// How often cloud-init was told to treat the guest as a new instance, the first time included.
+/// The generation: how often the guest was initialised as a new instance, including the first time.
 ///
 /// # Errors
-/// The stored number is none.
+/// The stored number is invalid.
 pub fn generation(guest: &Guest) -> Result<u32> {
     Ok(parsed(guest, keys::CI_GENERATION)?.unwrap_or(1))
 }
@@ -74,7 +74,7 @@ fn parsed<T: FromStr>(guest: &Guest, key: &str) -> Result<Option<T>> {
     text.parse().map(Some).map_err(|_| Problem::bug(format!("`{key}` allows `{text}`, which its reader does not")).on(key))
 }
 
-/// The values of a numbered key that hold for the guest, inherited ones included, by number.
+/// The effective values of a numbered key, including inherited ones, by number.
 fn numbered<T: FromStr>(guest: &Guest, family: &str, key: impl Fn(u16) -> String) -> Result<Vec<T>> {
     let numbers = guest.settings.numbers_that_hold(family);
     numbers.into_iter().filter_map(|n| parsed(guest, &key(n)).transpose()).collect()
@@ -83,10 +83,11 @@ fn numbered<T: FromStr>(guest: &Guest, family: &str, key: impl Fn(u16) -> String
 fn nic(guest: &Guest, net: &crate::guest::NetSpec, reader: Reader) -> Result<Nic> {
     let key = |part| keys::ci_net(net.number, part);
     let address = |part, unset| Ok::<_, Problem>(parsed(guest, &key(part))?.unwrap_or(unset));
-    // Without an address of its own a NIC hears of its router as it hears of its address.
+    // Without a fixed address a NIC gets its gateway from the same source as its address.
     let gateway = |part, own| if matches!(own, NicAddress::Fixed(..)) { parsed(guest, &key(part)) } else { Ok(None) };
     let v4 = address(CiNetKey::Address, NicAddress::Dhcp)?;
-    // Beside a fixed address nuageinit can't have router advertisements: where none were asked for, there are none.
+    // nuageinit cannot combine a fixed IPv4 address with router advertisements: without an explicit IPv6 setting they are
+    // disabled.
     let is_asked6 = guest.settings.own(&key(CiNetKey::Address6)).is_some();
     let v6 = if reader == Reader::Nuageinit && v4 != NicAddress::Dhcp && !is_asked6 {
         NicAddress::None

@@ -1,4 +1,4 @@
-//! What cloud-init's settings hold: host names, user names, addresses of network interfaces. Not here: public keys
+//! Values of cloud-init settings: host names, user names, addresses of network interfaces. Not here: public keys
 //! ([`super::keys`]).
 
 use crate::value::{BadValue, serde_by_text};
@@ -16,12 +16,12 @@ macro_rules! text_type {
     };
 }
 
-/// A host's name: labels of letters, digits and `-`, with points between.
+/// A host name: labels of letters, digits and `-`, separated by dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostName(String);
 
 impl HostName {
-    /// The host name that follows from a guest's name: what no host name may hold becomes a `-`.
+    /// The host name derived from a guest's name; invalid characters become `-`.
     pub fn from_guest(name: &str) -> Self {
         let fits = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let text: String = name.chars().map(fits).collect();
@@ -50,7 +50,7 @@ impl FromStr for HostName {
 }
 text_type!(HostName);
 
-/// A user's name, as every system takes it.
+/// A user name that every operating system accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserName(String);
 
@@ -72,21 +72,21 @@ text_type!(UserName);
 /// How a NIC gets its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NicAddress {
-    /// It gets none.
+    /// No address.
     None,
-    /// It asks a DHCP server.
+    /// By DHCP.
     Dhcp,
-    /// As the network's routers say: IPv6 alone.
+    /// By router advertisements; IPv6 only.
     Auto,
-    /// This one, with the length of its network's prefix.
+    /// This address, with its prefix length.
     Fixed(IpAddr, u8),
 }
 
 impl NicAddress {
-    /// Reads an IPv4 NIC address: `dhcp`, `none` or `192.0.2.10/24`.
+    /// Parses an IPv4 address setting of a NIC: `dhcp`, `none` or `192.0.2.10/24`.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is none of these.
     pub fn v4(text: &str) -> Result<Self, BadValue> {
         let bad =
             || BadValue::new(text, "is not an IPv4 address of a NIC").hint("dhcp, none, or an address with its network: 192.0.2.10/24");
@@ -96,10 +96,10 @@ impl NicAddress {
         }
     }
 
-    /// Reads an IPv6 NIC address: `auto`, `dhcp`, `none` or `2001:db8::10/64`.
+    /// Parses an IPv6 address setting of a NIC: `auto`, `dhcp`, `none` or `2001:db8::10/64`.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is none of these.
     pub fn v6(text: &str) -> Result<Self, BadValue> {
         Self::read(text, 128, |a| a.is_ipv6() && !a.is_multicast() && !a.is_unspecified()).ok_or_else(|| {
             BadValue::new(text, "is not an IPv6 address of a NIC").hint("auto, dhcp, none, or an address with its network: 2001:db8::10/64")
@@ -121,7 +121,7 @@ impl NicAddress {
         }
     }
 
-    /// Whether a host of that address can be reached without a router.
+    /// Whether a host with that address is reachable without a router.
     pub fn reaches(self, other: IpAddr) -> bool {
         match (self, other) {
             (Self::Fixed(IpAddr::V4(own), prefix), IpAddr::V4(other)) => network4(own, prefix) == network4(other, prefix),

@@ -1,6 +1,7 @@
-//! YAML of the user's: checked, and read into a tree that can be merged and written again.
+//! Parses the user's YAML into a tree that can be merged and written again.
 //!
-//! A scalar keeps its text and whether it was quoted, so that what is written again means the same to every reader,
+//! A scalar keeps its text and whether it was quoted, so that the written form means the same to every reader, whichever
+//! words it accepts as booleans. Input from pools or users is limited: aliases are expanded within bounds.
 //! whichever words it takes for booleans. Text from a pool or a person is bounded: aliases are expanded within limits.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
@@ -8,45 +9,45 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
-/// How many values a text may hold, aliases expanded.
+/// Maximum number of values, with aliases expanded.
 const MOST_NODES: usize = 50_000;
-/// How many bytes its scalars may hold, aliases expanded.
+/// Maximum number of bytes in scalars, with aliases expanded.
 const MOST_BYTES: usize = 4 << 20;
-/// How deep it may be nested.
+/// Maximum nesting depth.
 const DEEPEST: usize = 100;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     tag: Option<String>,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
 }
 
-/// What a value holds.
+/// The content of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// A text; a plain one may mean a number, a boolean or nothing.
+    /// A scalar; an unquoted one may be a number, a boolean or null.
     Scalar {
         /// The text.
         text: String,
-        /// Whether it stood without quotes.
+        /// Whether it was unquoted.
         plain: bool,
     },
     /// A list.
     List(Vec<Node>),
-    /// Keys and values in their order.
+    /// A mapping, in order.
     Map(Vec<(Node, Node)>),
 }
 
-/// What is wrong with a text, and where.
+/// An error in a text, with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadYaml {
     /// The line, from 1.
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// The error.
     pub why: String,
 }
 
@@ -62,7 +63,7 @@ impl Node {
         Self { tag: None, content: Content::Scalar { text: text.to_string(), plain: false } }
     }
 
-    /// A number, a boolean, or a key: written as it is.
+    /// A number, a boolean, or a key: written unquoted.
     pub fn plain(text: impl fmt::Display) -> Self {
         Self { tag: None, content: Content::Scalar { text: text.to_string(), plain: true } }
     }
@@ -72,7 +73,7 @@ impl Node {
         Self { tag: None, content: Content::List(items.into_iter().collect()) }
     }
 
-    /// Keys and values.
+    /// A mapping.
     pub fn map<'a>(pairs: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         Self { tag: None, content: Content::Map(pairs.into_iter().map(|(key, value)| (Self::plain(key), value)).collect()) }
     }
@@ -101,12 +102,12 @@ impl Node {
         }
     }
 
-    /// The value of a key; of one that is there twice the last, as every reader has it.
+    /// The value of a key; the last one if the key occurs twice, as in every reader.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.pairs()?.iter().rev().find(|(k, _)| k.as_text() == Some(key)).map(|(_, value)| value)
     }
 
-    /// Removes a key of a mapping; its value.
+    /// Removes a key of a mapping and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Self> {
         let found = self.get(key).cloned();
         if let Content::Map(pairs) = &mut self.content {
@@ -115,7 +116,7 @@ impl Node {
         found
     }
 
-    /// Sets a key of a mapping, in its place where it is there.
+    /// Sets a key of a mapping, at its present position if it exists.
     pub fn set(&mut self, key: &str, value: Self) {
         if let Content::Map(pairs) = &mut self.content {
             match pairs.iter_mut().rev().find(|(k, _)| k.as_text() == Some(key)) {
@@ -133,7 +134,7 @@ impl Node {
         }
     }
 
-    /// The value as YAML text, which ends with a line break.
+    /// The value as YAML text with a final line break.
     pub fn render(&self) -> String {
         if matches!(self.content, Content::Scalar { .. }) || self.is_empty() {
             return format!("{}\n", self.inline(0));
@@ -141,7 +142,7 @@ impl Node {
         self.block(0)
     }
 
-    /// A collection that is not empty, a line an item.
+    /// A non-empty collection with one item on each line.
     fn block(&self, indent: usize) -> String {
         let mut text = String::new();
         let blanks = " ".repeat(indent);
@@ -152,7 +153,7 @@ impl Node {
                     if matches!(item.content, Content::Scalar { .. }) || item.is_empty() || item.tag.is_some() {
                         let _ = writeln!(text, "{blanks}- {}", item.value(indent));
                     } else {
-                        // The first line of the item stands beside the dash.
+                        // The first line of the item follows the dash.
                         let _ = write!(text, "{blanks}- {}", item.block(indent + 2).trim_start());
                     }
                 }
@@ -168,7 +169,7 @@ impl Node {
         text
     }
 
-    /// What stands behind a key or a dash, without the last line break.
+    /// The text after a key or a dash, without the final line break.
     fn value(&self, indent: usize) -> String {
         if matches!(self.content, Content::Scalar { .. }) || self.is_empty() {
             return self.inline(indent);
@@ -190,7 +191,7 @@ impl Node {
     }
 }
 
-/// Whether a text of several lines can be written line by line and is read again as it is.
+/// Whether a text of several lines can be written as a literal block and is read back unchanged.
 fn is_literal(text: &str) -> bool {
     let body = text.strip_suffix('\n').unwrap_or(text);
     let fits = |c: char| c == '\n' || c == '\t' || !(c.is_control() || matches!(c, '\u{feff}' | '\u{85}' | '\u{2028}' | '\u{2029}'));
@@ -204,7 +205,7 @@ fn literal(text: &str, indent: usize) -> String {
     format!("{mark}\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// A text in double quotes, in ASCII but for letters, as every reader of YAML reads it.
+/// A text in double quotes, with control characters and line separators escaped, so that every YAML reader accepts it.
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -224,10 +225,10 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Reads a text of one document; none where it holds nothing.
+/// Parses a text with one document; `None` if it is empty.
 ///
 /// # Errors
-/// It is no YAML, or larger than may be once aliases are expanded.
+/// It is not YAML, or exceeds the limits after expanding aliases.
 pub fn parse(text: &str) -> Result<Option<Node>, BadYaml> {
     let mut reading = Reading::default();
     let mut documents = 0;
@@ -257,17 +258,17 @@ pub fn parse(text: &str) -> Result<Option<Node>, BadYaml> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
     }
-    // An empty document is one plain scalar without text.
+    // An empty document is one unquoted scalar without text.
     Ok(reading.root.filter(|node| !matches!(&node.content, Content::Scalar { text, plain: true } if text.is_empty())))
 }
 
-/// A tag as it is written; the one of plain texts is left out.
+/// A tag as it is written; the tag of plain strings is left out.
 fn tag_text(tag: Option<&Cow<'_, Tag>>) -> Option<String> {
     let tag = tag?;
     Some(if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { format!("{}{}", tag.handle, tag.suffix) })
 }
 
-/// A collection that is being read.
+/// A collection that is being parsed.
 struct Open {
     node: Node,
     anchor: usize,
@@ -309,7 +310,7 @@ impl Reading {
         self.put(node)
     }
 
-    /// Puts a value where it belongs. Everything in it has been counted.
+    /// Adds a value to the enclosing collection. Everything in it has been counted.
     fn put(&mut self, node: Node) -> Result<(), &'static str> {
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
@@ -334,7 +335,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Counts a value that an alias stands for.
+    /// Counts the value that an alias refers to.
     fn spend(&mut self, node: &Node) -> Result<(), &'static str> {
         self.count(node.as_text().map_or(0, str::len))?;
         match &node.content {

@@ -1,27 +1,27 @@
-//! The AHCI family: what a disk on it can say about itself, optical drives, and controllers with up to 32 ports.
+//! The AHCI family: identification of disks, optical drives, and controllers with up to 32 ports.
 //!
 //! Not here: a single AHCI disk (`Disk` with `DiskBus::AhciHd`).
 
 use super::{Backing, BlockOptions, DiskSerial};
 use crate::error::{Problem, Result};
 
-/// What an AHCI disk tells the guest about itself beyond its serial number.
+/// What an AHCI disk reports to the guest besides its serial number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AhciDetails {
-    /// The rotation rate in turns a minute; 1 means a solid-state disk.
+    /// The rotation rate in revolutions per minute; 1 means a solid-state disk.
     pub rotation: Option<u16>,
     /// The firmware revision, at most 8 characters.
     pub revision: Option<String>,
-    /// The model, at most 40 characters.
+    /// The model name, at most 40 characters.
     pub model: Option<String>,
 }
 
-/// An optical drive on an AHCI controller of its own.
+/// An optical drive on its own AHCI controller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Optical {
-    /// The image in it, or none for an empty drive.
+    /// The image in it, or `None` for an empty drive.
     pub medium: Option<Backing>,
-    /// The place in the firmware's boot order, the lowest first.
+    /// The boot index for the firmware; the lowest boots first.
     pub bootindex: Option<u32>,
 }
 
@@ -31,18 +31,18 @@ pub struct Ahci {
     ports: Vec<AhciPort>,
 }
 
-/// What hangs on a port of an AHCI controller.
+/// A device on a port of an AHCI controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AhciPort {
     /// A disk.
     Disk {
-        /// What holds its blocks.
+        /// Its storage.
         backing: Backing,
         /// How it is opened.
         options: BlockOptions,
         /// The serial number that the guest sees.
         serial: DiskSerial,
-        /// What else it says about itself.
+        /// What it reports besides the serial number.
         details: AhciDetails,
     },
     /// An optical drive.
@@ -69,7 +69,7 @@ impl Ahci {
         Ok(Self { ports })
     }
 
-    /// Its drives in the order of their ports.
+    /// Its drives in port order.
     pub fn ports(&self) -> &[AhciPort] {
         &self.ports
     }

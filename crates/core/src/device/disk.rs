@@ -1,24 +1,24 @@
-//! Disks: what holds their blocks, how they are opened, what the guest sees of them.
+//! Disks: their storage, how they are opened, and what the guest sees of them.
 //!
-//! Not here: controllers with several ports (`ahci`, `scsi`), and how a zvol or a file comes to be.
+//! Not here: controllers with several ports (`ahci`, `scsi`), and creating a zvol or a file.
 
 use crate::value::BadValue;
 use std::str::FromStr;
 
-/// One disk on a device of its own.
+/// One disk on its own device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// The emulation.
     pub bus: DiskBus,
-    /// What holds its blocks.
+    /// Its storage.
     pub backing: Backing,
     /// How it is opened.
     pub options: BlockOptions,
-    /// The serial number that the guest sees; from the guest's identity, never from a path.
+    /// The serial number that the guest sees; derived from the guest's UUID, never from a path.
     pub serial: DiskSerial,
 }
 
-/// The emulations that carry one disk.
+/// The emulations with one disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskBus {
     /// `virtio-blk`.
@@ -29,16 +29,16 @@ pub enum DiskBus {
     Nvme(super::NvmeDetails),
 }
 
-/// What holds a disk's blocks.
+/// The storage of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backing {
     /// Its absolute path.
     pub path: String,
-    /// What stands there.
+    /// Its kind.
     pub kind: BackingKind,
 }
 
-/// What stands at a backing's path; QEMU opens the two by different drivers.
+/// The kind of a disk's storage; QEMU uses a different block driver for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackingKind {
     /// A raw file.
@@ -58,7 +58,7 @@ impl Backing {
         Self { path: path.into(), kind: BackingKind::Device }
     }
 
-    /// What the path alone says: below `/dev` are devices.
+    /// Derives the kind from the path: paths below `/dev` are devices.
     pub fn at(path: impl Into<String>) -> Self {
         let path = path.into();
         if path.starts_with("/dev/") { Self::device(path) } else { Self::file(path) }
@@ -68,21 +68,21 @@ impl Backing {
 /// How a disk is opened: bhyve's block options, typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BlockOptions {
-    /// Past the host's cache (`O_DIRECT`).
+    /// Bypasses the host's page cache (`O_DIRECT`).
     pub nocache: bool,
-    /// Each write is on the medium before it is answered (`O_SYNC`).
+    /// Completes each write only after it is on stable storage (`O_SYNC`).
     pub direct: bool,
     /// Read-only.
     pub ro: bool,
-    /// The sizes of sectors that the guest sees.
+    /// The sector sizes that the guest sees.
     pub sectors: Option<SectorSizes>,
-    /// The guest's TRIM is not passed on.
+    /// The guest's TRIM requests are ignored.
     pub nodelete: bool,
-    /// The place in the firmware's boot order, the lowest first.
+    /// The boot index for the firmware; the lowest boots first.
     pub bootindex: Option<u32>,
 }
 
-/// Logical and physical sector sizes in bytes: powers of two from 512 on, logical not above physical.
+/// Logical and physical sector sizes in bytes: powers of two of at least 512, logical not larger than physical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SectorSizes {
     logical: u32,
@@ -90,12 +90,12 @@ pub struct SectorSizes {
 }
 
 impl SectorSizes {
-    /// The size in which the guest addresses the disk.
+    /// The unit in which the guest addresses the disk.
     pub const fn logical(self) -> u32 {
         self.logical
     }
 
-    /// The size in which the guest should write.
+    /// The unit in which the guest should write.
     pub const fn physical(self) -> u32 {
         self.physical
     }
@@ -128,7 +128,7 @@ impl std::fmt::Display for SectorSizes {
     }
 }
 
-/// The options as the property `disk0.options` writes them: bhyve's words, with commas between.
+/// The options in the notation of the property `disk0.options`: bhyve's options, separated by commas.
 impl FromStr for BlockOptions {
     type Err = BadValue;
 
@@ -145,7 +145,7 @@ impl FromStr for BlockOptions {
                 Some(("sectorsize", sizes)) => options.sectors = Some(sizes.parse()?),
                 Some(("bootindex", n)) => {
                     let number: u32 = n.parse().map_err(|_| refuse(format!("has a bootindex of `{n}`, which is not a number")))?;
-                    // Hypervisors keep it in a signed number.
+                    // Hypervisors store it in a signed integer.
                     if i32::try_from(number).is_err() {
                         return Err(refuse(format!("has a bootindex of {n}; the largest is {}", i32::MAX)));
                     }
@@ -173,8 +173,8 @@ impl std::fmt::Display for BlockOptions {
     }
 }
 
-/// A disk's serial number: 1 to 20 printable ASCII characters without commas, which every emulation of both
-/// hypervisors can carry.
+/// A disk's serial number: 1 to 20 printable ASCII characters without commas, which every emulation of both hypervisors
+/// supports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DiskSerial(String);
 

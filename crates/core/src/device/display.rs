@@ -1,6 +1,6 @@
-//! The display: a frame buffer that VNC shows, and the tablet that makes its pointer follow.
+//! The display: a frame buffer that is shown over VNC, and a tablet for an accurate pointer position.
 //!
-//! Not here: which address and port are free (claimed by trying, in the supervisor), and the VNC password's file.
+//! Not here: which address and port are free (the supervisor tries them), and the file of the VNC password.
 
 use crate::value::BadValue;
 use std::net::SocketAddr;
@@ -9,15 +9,15 @@ use std::str::FromStr;
 /// A frame buffer with a VNC server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameBuffer {
-    /// Where VNC is listened for.
+    /// Where VNC listens.
     pub listen: VncListen,
     /// Width and height in pixels.
     pub size: ScreenSize,
-    /// Whether VGA's ports answer.
+    /// Whether VGA I/O ports are emulated.
     pub vga: Vga,
-    /// Whether the guest waits for the first viewer.
+    /// Whether the guest waits for the first VNC client.
     pub wait: bool,
-    /// The password, if one is wanted.
+    /// The password, if one is set.
     pub password: Option<VncPassword>,
 }
 
@@ -30,13 +30,13 @@ pub enum VncListen {
     Unix(String),
 }
 
-/// VGA's ports. There is no `on`: bhyve takes that word and then has no VNC server.
+/// VGA I/O ports. There is no `on`: bhyve accepts that word but then starts no VNC server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Vga {
-    /// The hypervisor's way.
+    /// The hypervisor's default.
     #[default]
     Io,
-    /// They do not answer.
+    /// Not emulated.
     Off,
 }
 
@@ -75,7 +75,7 @@ impl std::fmt::Display for ScreenSize {
     }
 }
 
-/// A VNC password: 1 to 8 printable ASCII characters, since VNC looks at no more. Never shown by `Debug`.
+/// A VNC password: 1 to 8 printable ASCII characters, because VNC ignores the rest. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VncPassword(String);
 
@@ -93,7 +93,7 @@ impl FromStr for VncPassword {
         if (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
             return Ok(Self(text.to_owned()));
         }
-        // The text is not repeated: it may be the right password of something else.
+        // The text is not repeated, because it may be a password of something else.
         Err(BadValue::new("…", "is not a VNC password").hint("1 to 8 letters, digits and signs: VNC uses no more than 8"))
     }
 }

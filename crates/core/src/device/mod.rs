@@ -1,9 +1,10 @@
-//! The devices of a machine as data: every emulation of bhyve(8), typed, without a word of any command line.
+//! The devices of a VM as data: every emulation of bhyve(8), typed, independent of any command line.
 //!
-//! Not here: how a hypervisor is told about them (`vmm`), and which properties describe them (`property`).
+//! Not here: rendering them for a hypervisor (`vmm`), and the properties that describe them (`property`).
 //!
-//! To add one: a type in the file of its family (or a new file), a variant of [`Device`]; the compiler then lists the
-//! modules that must answer: `word` and `paths` here, `vmm::check::device`, and the renderers `vmm::bhyve` and `vmm::qemu`.
+//! To add one: a type in the file of its family (or a new file), and a variant of [`Device`]; the compiler then lists the
+//! places that have to handle it: `word` and `paths` here, `vmm::check::device`, and the renderers `vmm::bhyve` and
+//! `vmm::qemu`.
 
 mod ahci;
 mod disk;
@@ -38,13 +39,13 @@ pub use serial::{ConsolePort, SerialEnd, Uart, VirtioConsole};
 pub enum Device {
     /// The host bridge, at 0:0.
     HostBridge(HostBridge),
-    /// The LPC bridge, at 31:0, behind which the PC's four serial ports are.
+    /// The LPC bridge, at 31:0, with the PC's four serial ports.
     Lpc,
-    /// A disk on a device of its own.
+    /// A disk on its own device.
     Disk(Disk),
-    /// An NVMe disk in memory.
+    /// A virtual NVMe disk in the host's memory.
     RamDisk(RamDisk),
-    /// An optical drive on a controller of its own.
+    /// An optical drive on its own controller.
     Optical(Optical),
     /// An AHCI controller with several ports.
     Ahci(Ahci),
@@ -52,32 +53,32 @@ pub enum Device {
     Scsi(Scsi),
     /// A NIC.
     Nic(Nic),
-    /// Random numbers of the host, by virtio.
+    /// A virtio source of random numbers.
     Rng,
-    /// A folder of the host, by virtio-9p.
+    /// A directory of the host, through virtio-9p.
     Share(Share),
     /// A virtio console.
     Console(VirtioConsole),
-    /// An input device of the host, by virtio.
+    /// An input device of the host, through virtio.
     Input(Input),
     /// The display.
     FrameBuffer(FrameBuffer),
-    /// A USB tablet on a controller of its own.
+    /// A USB tablet on its own controller.
     Tablet,
     /// Sound.
     Hda(Hda),
-    /// A device of the host.
+    /// A passed-through device of the host.
     Passthru(Passthru),
     /// A serial port on the PCI bus.
     Uart(Uart),
-    /// Something for function 0 of a slot whose other functions are in use.
+    /// A placeholder in function 0 of a slot that has other functions in use.
     Filler,
-    /// Whatever else bhyve has, in its own words.
+    /// Any other device of bhyve, in bhyve's notation.
     Raw(Raw),
 }
 
 impl Device {
-    /// What it is called in messages: bhyve's name of the emulation.
+    /// Its name in messages: bhyve's name of the emulation.
     pub fn word(&self) -> &str {
         match self {
             Self::HostBridge(HostBridge::Intel) | Self::Filler => "hostbridge",

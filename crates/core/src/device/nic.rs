@@ -1,6 +1,6 @@
-//! NICs: the model the guest sees and the host's end of the cable.
+//! NICs: the model that the guest sees and the host's back end.
 //!
-//! Not here: making taps and bridges (`os`), and which MAC address a NIC has by default (`Mac::derived`).
+//! Not here: creating taps and bridges (`os`), and the default MAC address of a NIC (`Mac::derived`).
 
 use crate::value::{BadValue, IfName, Mac};
 use std::net::Ipv4Addr;
@@ -9,21 +9,21 @@ use std::str::FromStr;
 /// One NIC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
-    /// What the guest sees.
+    /// The model that the guest sees.
     pub model: NicModel,
-    /// The host's end.
+    /// The host's back end.
     pub backend: NetBackend,
-    /// The address; always stated, since hypervisors derive theirs from names and places.
+    /// The MAC address; always stated, because hypervisors derive a default from names and PCI addresses.
     pub mac: Mac,
-    /// The greatest packet that the guest is told of; `virtio-net` only.
+    /// The MTU that is announced to the guest; `virtio-net` only.
     pub mtu: Option<u16>,
-    /// Pairs of queues; `virtio-net` on QEMU alone has more than one.
+    /// Number of queue pairs; more than one only with `virtio-net` on QEMU.
     pub queues: u16,
-    /// The place in the firmware's boot order, for booting from the network (QEMU).
+    /// The boot index for booting from the network (QEMU).
     pub bootindex: Option<u32>,
 }
 
-/// The NIC that the guest sees.
+/// The model of a NIC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NicModel {
     /// `virtio-net`.
@@ -32,23 +32,23 @@ pub enum NicModel {
     E1000,
 }
 
-/// The host's end of a NIC's cable.
+/// The host's back end of a NIC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetBackend {
     /// A tap interface, which must exist.
     Tap(IfName),
-    /// A port of a VALE switch, made when it is opened.
+    /// A port of a VALE switch, which is created when it is opened.
     Vale(ValePort),
-    /// A whole interface of the host, by netmap.
+    /// A whole interface of the host, through netmap.
     Netmap(IfName),
     /// A hook of a netgraph node.
     Netgraph(Netgraph),
-    /// No interface at all: the hypervisor's own translation (QEMU's user network, bhyve's slirp).
+    /// No interface: the hypervisor's built-in network (QEMU's user network, bhyve's slirp).
     User(UserNet),
 }
 
 impl NetBackend {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Tap(_) => "tap",
@@ -85,10 +85,10 @@ impl std::fmt::Display for ValePort {
 }
 
 impl ValePort {
-    /// The port of a NIC on a switch, where none was chosen: from the guest's identity, so that no two want the same.
+    /// The default port of a NIC on a switch, derived from the guest's UUID, so that no two NICs get the same one.
     ///
     /// # Errors
-    /// The switch's name leaves no room for it.
+    /// The switch's name is too long to append a port.
     pub fn derived(switch: &str, guest: uuid::Uuid, nic: u16) -> Result<Self, BadValue> {
         let hash = uuid::Uuid::new_v5(&guest, format!("vale{nic}").as_bytes()).simple().to_string();
         let room = 15usize.saturating_sub(switch.len() + 1).min(8);
@@ -96,7 +96,7 @@ impl ValePort {
     }
 }
 
-/// A netgraph node's address, `lan:`, with or without a hook of it, `lan:link2`.
+/// The address of a netgraph node, `lan:`, optionally with a hook, `lan:link2`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphHook {
     /// The node's address.
@@ -129,9 +129,9 @@ impl std::fmt::Display for GraphHook {
 /// A hook of a netgraph node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Netgraph {
-    /// The node's address, as `lan:`.
+    /// The node's address, such as `lan:`.
     pub path: String,
-    /// The hook of that node, as `link2`.
+    /// The hook of that node, such as `link2`.
     pub peerhook: String,
     /// The name of bhyve's own socket node.
     pub socket: Option<String>,
@@ -139,23 +139,23 @@ pub struct Netgraph {
     pub hook: Option<String>,
 }
 
-/// The hypervisor's own translation.
+/// The hypervisor's built-in user network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserNet {
-    /// Ports of the host that lead into the guest.
+    /// Forwarded ports.
     pub forwards: Vec<Forward>,
 }
 
-/// A port of the host that leads into the guest: `tcp:127.0.0.1:2222-10.0.2.15:22`, also `tcp::2222-:22`.
+/// A port of the host that is forwarded to the guest: `tcp:127.0.0.1:2222-10.0.2.15:22`, also `tcp::2222-:22`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// The host's address; loopback unless written.
+    /// The host's address; the loopback address by default.
     pub host: Ipv4Addr,
     /// The host's port.
     pub host_port: u16,
-    /// The guest's address, if written.
+    /// The guest's address, if stated.
     pub guest: Option<Ipv4Addr>,
     /// The guest's port.
     pub guest_port: u16,

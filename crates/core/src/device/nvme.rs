@@ -1,28 +1,28 @@
-//! NVMe: the knobs of a controller, and the disk in memory that bhyve can put behind one.
+//! NVMe: the parameters of a controller, and bhyve's disk in memory.
 //!
-//! Not here: what holds a lasting NVMe disk's blocks (`Disk` with `DiskBus::Nvme`).
+//! Not here: the storage of a persistent NVMe disk (`Disk` with `DiskBus::Nvme`).
 
 use super::DiskSerial;
 use crate::value::Size;
 
-/// The knobs of an NVMe controller; what is none keeps the hypervisor's default.
+/// The parameters of an NVMe controller; `None` keeps the hypervisor's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NvmeDetails {
-    /// How many queues.
+    /// Maximum number of queues.
     pub max_queues: Option<u16>,
-    /// Entries in a queue.
+    /// Entries of each queue.
     pub queue_size: Option<u32>,
-    /// Requests that the host works on at a time.
+    /// Number of requests that the host processes concurrently.
     pub io_slots: Option<u32>,
-    /// The size of a sector.
+    /// The sector size.
     pub sector: Option<NvmeSector>,
     /// The namespace's EUI-64.
     pub eui64: Option<u64>,
-    /// Whether the guest may deallocate blocks; none leaves it to the hypervisor.
+    /// Whether the guest may deallocate blocks; `None` is the hypervisor's default.
     pub dsm: Option<bool>,
 }
 
-/// The sizes of sectors that NVMe can have here.
+/// The supported sector sizes of NVMe disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NvmeSector {
     /// 512 bytes.
@@ -44,13 +44,13 @@ impl NvmeSector {
     }
 }
 
-/// An NVMe disk in the host's memory; its content ends with the machine.
+/// An NVMe disk in the host's memory; its content is lost when the VM ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RamDisk {
-    /// Its size; whole mebibytes.
+    /// Its size, in whole mebibytes.
     pub size: Size,
     /// The serial number that the guest sees.
     pub serial: DiskSerial,
-    /// The controller's knobs.
+    /// The controller's parameters.
     pub details: NvmeDetails,
 }

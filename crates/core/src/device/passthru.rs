@@ -1,23 +1,23 @@
-//! Devices of the host that are given to a guest.
+//! Passthrough of the host's PCI devices to a guest.
 //!
-//! Not here: whether the host has an IOMMU and has set the device aside (facts, checked by the planner of `start`), and
+//! Not here: whether the host has an IOMMU and has reserved the device (facts, checked by the planner of `start`), and
 //! which virtual slot a physical slot gets (`resolve`).
 
 use crate::value::BadValue;
 use std::str::FromStr;
 
-/// A PCI function of the host given to the guest.
+/// A PCI function of the host that is passed through to the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passthru {
-    /// Which one.
+    /// The host's function.
     pub host: HostDevice,
-    /// An option ROM's file, if the device's own is not to be used.
+    /// The path of an option ROM, if the device's own is not used.
     pub rom: Option<String>,
-    /// The place in the firmware's boot order, the lowest first.
+    /// The boot index for the firmware; the lowest boots first.
     pub bootindex: Option<u32>,
 }
 
-/// How a device of the host is named.
+/// How a device of the host is identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostDevice {
     /// By its address.
@@ -26,7 +26,7 @@ pub enum HostDevice {
     Ppt(u16),
 }
 
-/// A function's address on the host's PCI buses; decimal in text, as FreeBSD writes them.
+/// A function's address on the host's PCI buses, written in decimal, as FreeBSD does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPci {
     /// The physical slot.
@@ -56,7 +56,7 @@ impl FromStr for HostDevice {
             return unit.parse().ok().filter(|_| digits).map(Self::Ppt).ok_or_else(refuse);
         }
         let parts: Vec<&str> = match text.strip_prefix("pci") {
-            // Four numbers begin with the domain, of which bhyve knows only the first.
+            // A selector with four numbers begins with the PCI domain; bhyve supports only domain 0.
             Some(selector) => selector.strip_prefix("0:").filter(|s| s.matches(':').count() == 2).unwrap_or(selector).split(':').collect(),
             None => text.split('/').collect(),
         };

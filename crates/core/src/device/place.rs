@@ -1,9 +1,10 @@
-//! PCI places: where a device sits so that a guest's operating system finds it again.
+//! PCI addresses of devices, which are stable so that the guest operating system recognises its devices.
 //!
-//! A place is a pure function of the device's key as long as nobody else has it, so adding or removing one device never
-//! moves another. What could not have its own place is put elsewhere once, and the caller keeps that as a property.
+//! A device's address is a pure function of its key as long as no other device has that address, so that adding or removing
+//! a device never moves another. A device whose preferred address is taken gets another one, which the caller stores as a
+//! property.
 //!
-//! Not here: giving places to a whole machine at once (`resolve`), and what a device is.
+//! Not here: assigning addresses to all devices of a VM (`resolve`), and the devices themselves.
 
 use crate::error::{Problem, Result};
 use crate::value::{BadValue, serde_by_text};
@@ -11,10 +12,10 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// A device's place on the guest's PCI buses.
+/// A device's PCI address in the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PciPlace {
-    /// 0 to 255; the devices that chyves places are all on bus 0.
+    /// 0 to 255; chyves assigns addresses on bus 0 only.
     pub bus: u8,
     /// 0 to 31.
     pub slot: u8,
@@ -22,23 +23,23 @@ pub struct PciPlace {
     pub function: u8,
 }
 
-/// The host bridge's place, on both hypervisors.
+/// The address of the host bridge, on both hypervisors.
 pub const HOSTBRIDGE: PciPlace = PciPlace::on(0, 0);
-/// The frame buffer's place: where firmware and graphics drivers look first.
+/// The address of the frame buffer: firmware and graphics drivers expect it there.
 pub const DISPLAY: PciPlace = PciPlace::on(2, 0);
-/// The LPC bridge's place (on QEMU's q35 the chipset's own ISA bridge is there).
+/// The address of the LPC bridge (on QEMU's q35 the chipset's own ISA bridge is there).
 pub const LPC: PciPlace = PciPlace::on(31, 0);
 
-/// The slots that are handed out freely, each with eight functions.
+/// The slots that are assigned freely, each with eight functions.
 const POOL: RangeInclusive<u8> = 4..=30;
 
 impl PciPlace {
-    /// A place on bus 0.
+    /// An address on bus 0.
     pub const fn on(slot: u8, function: u8) -> Self {
         Self { bus: 0, slot, function }
     }
 
-    /// Function 0 of the same slot, without which a guest does not look at the others.
+    /// Function 0 of the same slot; without it a guest does not probe the other functions.
     #[must_use]
     pub const fn first_function(self) -> Self {
         Self { function: 0, ..self }
@@ -70,7 +71,7 @@ impl FromStr for PciPlace {
     }
 }
 
-/// `4:0`, with the bus in front where it is not 0.
+/// `4:0`, with the bus in front if it is not 0.
 impl std::fmt::Display for PciPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { bus, slot, function } = *self;
@@ -80,7 +81,7 @@ impl std::fmt::Display for PciPlace {
 
 serde_by_text!(PciPlace);
 
-/// The classes that have slots of their own.
+/// The classes of devices, each with its own slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceClass {
     /// The frame buffer; there is one.
@@ -93,11 +94,11 @@ pub enum DeviceClass {
     Nic,
     /// `pcidev_{n}`.
     PciDev,
-    /// Everything else: random numbers, tablet, sound, shares, further ports.
+    /// Everything else: random numbers, tablet, sound, shares, additional serial ports.
     Other,
 }
 
-/// Which device of a guest: what its properties call it, `disk0` or `net3`.
+/// Identifies a device of a guest, as its properties name it: `disk0` or `net3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceKey {
     /// Its class.
@@ -107,8 +108,9 @@ pub struct DeviceKey {
 }
 
 impl DeviceClass {
-    /// The slots of the class. They do not overlap, so that classes never take each other's preferred places. Disks
-    /// begin at 4: UEFI firmware of old looks for AHCI disks on slots 3 to 6 only. 22 to 25 belong to passthrough.
+    /// The slots of the class. They do not overlap, so that classes never use each other's preferred addresses. Disks begin
+    /// at slot 4, because old UEFI firmware probes slots 3 to 6 only for AHCI disks. Slots 22 to 25 are reserved for
+    /// passthrough.
     pub const fn slots(self) -> RangeInclusive<u8> {
         match self {
             Self::Display => 2..=2,
@@ -121,7 +123,7 @@ impl DeviceClass {
     }
 }
 
-/// The slots kept for passthrough, where whole slots of the host appear.
+/// The slots reserved for passthrough, where complete slots of the host appear.
 pub(super) const PASSTHRU_SLOTS: RangeInclusive<u8> = 22..=25;
 
 impl DeviceKey {
@@ -130,8 +132,8 @@ impl DeviceKey {
         Self { class, number }
     }
 
-    /// The place that this device has as long as it is free: first over the slots of its class with function 0, then
-    /// with functions 1 to 7, then round again. Depends on nothing but the key.
+    /// The device's preferred address: first function 0 of each slot of its class, then functions 1 to 7, then the sequence
+    /// repeats. It depends on the key only.
     pub fn preferred(self) -> PciPlace {
         if self.class == DeviceClass::Display {
             return DISPLAY;
@@ -140,7 +142,7 @@ impl DeviceKey {
         let width = u32::from(slots.end() - slots.start()) + 1;
         let slot = self.number % width;
         let function = (self.number / width) % 8;
-        // Both are below 32, being remainders by small numbers.
+        // Both are below 32, because they are remainders of small divisors.
         #[allow(clippy::cast_possible_truncation)]
         PciPlace::on(slots.start() + slot as u8, function as u8)
     }
@@ -160,11 +162,11 @@ impl std::fmt::Display for DeviceKey {
     }
 }
 
-/// A place for a new device: its preferred one if that is free, else a free one. The caller keeps a place that is not
-/// the preferred one as a property of the device, so that it stays when the others go.
+/// An address for a new device: its preferred one if that is free, else another free one. The caller stores an address
+/// other than the preferred one as a property of the device, so that it does not change when other devices are removed.
 ///
 /// # Errors
-/// Every place is taken; or a second frame buffer is wanted.
+/// No address is free; or a second frame buffer is requested.
 pub fn choose(taken: &BTreeSet<PciPlace>, key: DeviceKey) -> Result<PciPlace> {
     let preferred = key.preferred();
     if !taken.contains(&preferred) {
@@ -177,8 +179,8 @@ pub fn choose(taken: &BTreeSet<PciPlace>, key: DeviceKey) -> Result<PciPlace> {
     candidates(key.class).find(|place| !taken.contains(place)).ok_or_else(|| full(taken.len()))
 }
 
-/// Places for an overflow, in the order in which they are tried: the class' own slots, then the others from the top (away
-/// from the disks), the passthrough slots last; function 0 of each before any other function.
+/// Addresses for devices whose preferred one is taken, in the order in which they are tried: the class' own slots, then the
+/// others from the top (away from the disks), and the passthrough slots last; function 0 of each before any other function.
 fn candidates(class: DeviceClass) -> impl Iterator<Item = PciPlace> {
     let own = class.slots();
     let spare = |slot: &u8| !PASSTHRU_SLOTS.contains(slot);
@@ -187,7 +189,7 @@ fn candidates(class: DeviceClass) -> impl Iterator<Item = PciPlace> {
     all(own.collect()).chain(all(elsewhere)).chain(all(PASSTHRU_SLOTS.rev().collect()))
 }
 
-/// The refusal of one device too many.
+/// The error for one device too many.
 fn full(taken: usize) -> Problem {
     Problem::usage(format!("no PCI slot is free: {taken} devices are attached"))
         .because("a VM has 27 slots of 8 functions for them")

@@ -1,21 +1,21 @@
 //! A device that chyves has no type for, kept as text for bhyve.
 
-/// A device that chyves has no type for, in bhyve's words.
+/// A device that chyves has no type for, in bhyve's notation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw {
     emulation: String,
     conf: Option<String>,
 }
 
-/// Emulations without a type, or with options that theirs has not, that open nothing.
+/// Emulations that open nothing although they have no type, or options that their type does not have.
 const OPEN_NOTHING: &[&str] = &["amd_hostbridge", "dummy", "hostbridge"];
 
 /// What a device opens on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawOpens {
-    /// The paths, of files, folders and devices.
+    /// The paths of files, directories and devices.
     pub paths: Vec<String>,
-    /// Whether these are certainly all of them.
+    /// Whether the list is known to be complete.
     pub all: bool,
 }
 
@@ -25,12 +25,12 @@ impl Raw {
         &self.emulation
     }
 
-    /// What stands behind the emulation's comma.
+    /// The text after the emulation's name.
     pub fn conf(&self) -> Option<&str> {
         self.conf.as_deref()
     }
 
-    /// The absolute paths in it: words that are one, or whose value is.
+    /// The absolute paths in it: words that are paths, or whose value is a path.
     pub fn paths(&self) -> Vec<&str> {
         let value = |word: &'_ str| word.find('/').filter(|at| *at == 0 || matches!(word.as_bytes()[at - 1], b'=' | b':'));
         self.words().filter_map(|word| value(word).map(|at| &word[at..])).collect()
@@ -41,7 +41,7 @@ impl Raw {
         let network = ["virtio-net", "e1000"].contains(&self.emulation());
         match self.words().next() {
             _ if OPEN_NOTHING.contains(&self.emulation()) => RawOpens { paths: Vec::new(), all: true },
-            // A back end without a type is a device of that name: ng_device(4) is one.
+            // A back end without a type is a device node of that name, such as ng_device(4).
             Some(name) if network && !name.contains(['/', '=', ':']) => {
                 RawOpens { paths: vec![format!("/dev/{name}")], all: name.starts_with("ngd") }
             }
@@ -49,12 +49,12 @@ impl Raw {
         }
     }
 
-    /// Whether such a word stands alone in it.
+    /// Whether it contains this word without a value.
     pub fn has_word(&self, word: &str) -> bool {
         self.words().any(|w| w == word)
     }
 
-    /// Whether what it opens are disks that it writes.
+    /// Whether it opens disks that it writes to.
     pub fn is_disk(&self) -> bool {
         ["virtio-blk", "ahci-hd", "ahci", "nvme"].contains(&self.emulation())
     }
@@ -65,7 +65,7 @@ impl Raw {
 }
 
 impl Raw {
-    /// An emulation, with what stands behind its comma.
+    /// An emulation, with the text after its name.
     pub(super) fn new(emulation: &str, conf: Option<&str>) -> Self {
         Self { emulation: emulation.to_owned(), conf: conf.map(str::to_owned) }
     }

@@ -1,10 +1,10 @@
-//! Places for all devices of a machine, and for one more.
+//! Assigns PCI addresses to all devices of a VM, and to one more.
 //!
-//! Three rules make it: a place that was kept stays; a device without one has the place that follows from what it is;
-//! and only a newcomer gives way. Functions of one physical slot of the host go into one virtual slot, each at its own
-//! function number, because drivers of such devices look for each other there.
+//! There are three rules: a stored address stays; a device without one gets the address derived from its key; and in a
+//! conflict the new device gets another address. Functions of one physical slot of the host get the same virtual slot, each
+//! with its own function number, because their drivers expect to find each other there.
 //!
-//! Not here: the rule for a single key (`place`), and keeping a place (a property, written by the planner).
+//! Not here: the address of a single key (`place`), and storing an address (a property, written by the planner).
 
 #[cfg(test)]
 mod tests;
@@ -15,24 +15,24 @@ use crate::error::{Problem, Result};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A device that wants a place.
+/// A device that needs an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
-    /// Which device of the guest.
+    /// The key of the device.
     pub key: DeviceKey,
-    /// The place that was kept for it, as a property.
+    /// Its stored address, from a property.
     pub kept: Option<PciPlace>,
     /// For passthrough: the host's device.
     pub host: Option<HostPci>,
 }
 
 impl Want {
-    /// A device without a kept place.
+    /// A device without a stored address.
     pub const fn new(key: DeviceKey) -> Self {
         Self { key, kept: None, host: None }
     }
 
-    /// The same with the place that was kept for it, if one was.
+    /// The same with its stored address, if there is one.
     #[must_use]
     pub const fn kept(mut self, place: Option<PciPlace>) -> Self {
         self.kept = place;
@@ -46,7 +46,7 @@ impl Want {
         self
     }
 
-    /// The place that follows from what it is.
+    /// The address derived from its key or host device.
     fn own(&self) -> PciPlace {
         let Some(host) = self.host else { return self.key.preferred() };
         let (first, width) = (*PASSTHRU_SLOTS.start(), PASSTHRU_SLOTS.end() - PASSTHRU_SLOTS.start() + 1);
@@ -54,21 +54,22 @@ impl Want {
     }
 }
 
-/// Where a device sits.
+/// A device's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
-    /// Which device.
+    /// The key of the device.
     pub key: DeviceKey,
-    /// Its place.
+    /// Its address.
     pub place: PciPlace,
-    /// Whether the place does not follow from the key, so that it has to be kept as a property of the device.
+    /// Whether the address is not derived from the key, so that it has to be stored as a property of the device.
     pub keep: bool,
 }
 
-/// Gives every device its place, in the order in which they were asked for.
+/// Assigns an address to every device, in the order of the list.
 ///
 /// # Errors
-/// A device occurs twice; two kept places are the same; a kept place belongs to the machine itself; the host's device
+/// A device occurs twice; two stored addresses are equal; a stored address is reserved for the VM itself; a host device is
+/// passed through twice; or there are more devices than addresses.
 /// is wanted twice; more devices than places.
 pub fn resolve(wants: &[Want]) -> Result<Vec<Placement>> {
     let mut board = Board::default();
@@ -83,7 +84,7 @@ pub fn resolve(wants: &[Want]) -> Result<Vec<Placement>> {
             found.insert(want.key, place);
         }
     }
-    // Whoever is in its own place stays there, before anybody else may look for one.
+    // Devices keep their derived addresses before any other device is assigned one.
     for want in wants {
         if want.kept.is_none() && board.may_have_own(want) {
             board.put(want, want.own())?;
@@ -101,7 +102,7 @@ pub fn resolve(wants: &[Want]) -> Result<Vec<Placement>> {
     Ok(wants.iter().filter_map(placed).collect())
 }
 
-/// A place for one device more, while those that are there stay.
+/// The address of an additional device; existing ones do not move.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -121,23 +122,23 @@ pub fn add(there: &[Want], newcomer: Want) -> Result<Placement> {
     Ok(Placement { key: newcomer.key, place, keep: place != newcomer.own() })
 }
 
-/// The places of function 0 that have to be filled, since a guest looks at no other function of a slot without it.
+/// The addresses of function 0 that need a filler, because a guest does not probe the other functions of a slot without it.
 pub fn fillers(places: impl IntoIterator<Item = PciPlace>) -> BTreeSet<PciPlace> {
     let places: BTreeSet<PciPlace> = places.into_iter().collect();
     places.iter().map(|place| place.first_function()).filter(|first| !places.contains(first)).collect()
 }
 
-/// The places as far as they are given.
+/// The addresses assigned so far.
 #[derive(Default)]
 struct Board {
     taken: BTreeMap<PciPlace, DeviceKey>,
     hosts: BTreeMap<HostPci, DeviceKey>,
-    /// The virtual slots of the host's slots.
+    /// The virtual slots of the host's physical slots.
     groups: BTreeMap<HostSlot, u8>,
 }
 
 impl Board {
-    /// Puts a device where it was kept.
+    /// Assigns a device its stored address.
     fn keep(&mut self, want: &Want, place: PciPlace) -> Result<()> {
         let owner = match place.first_function() {
             HOSTBRIDGE => "the host bridge's",
@@ -165,7 +166,7 @@ impl Board {
         Ok(())
     }
 
-    /// Refuses the host's device if it is given already.
+    /// Refuses a host device that is passed through already.
     fn host_is_free(&self, want: &Want) -> Result<()> {
         match want.host.and_then(|host| Some((host, self.hosts.get(&host)?))) {
             Some((host, other)) if *other != want.key => {
@@ -178,7 +179,7 @@ impl Board {
         }
     }
 
-    /// Whether a device that was there before may stay in its own place.
+    /// Whether an existing device can keep its derived address.
     fn may_have_own(&self, want: &Want) -> bool {
         let own = want.own();
         let group = want.host.is_none_or(|host| match self.groups.get(&host.slot) {
@@ -188,12 +189,12 @@ impl Board {
         group && !self.taken.contains_key(&own)
     }
 
-    /// A place for a newcomer.
+    /// An address for a new device.
     fn find(&self, want: &Want) -> Result<PciPlace> {
         self.host_is_free(want)?;
         let taken: BTreeSet<PciPlace> = self.taken.keys().copied().collect();
         let Some(host) = want.host else {
-            // Slots of the host's devices are left alone as long as there are others, for functions yet to come.
+            // Slots of host devices are avoided as long as there are others, for further functions of these devices.
             let whole = self.groups.values().flat_map(|slot| (0..8).map(|function| PciPlace::on(*slot, function)));
             let shunned: BTreeSet<PciPlace> = taken.iter().copied().chain(whole).collect();
             return choose(&shunned, want.key).or_else(|_| choose(&taken, want.key));
@@ -211,7 +212,8 @@ impl Board {
         if self.may_have_own(want) {
             return Ok(want.own());
         }
-        // An empty slot, else the emptiest in which the function is free; never another physical slot's.
+        // An empty slot, else the one with most free functions in which this function is free; never one of another
+        // physical slot.
         let place = |slot: u8| PciPlace::on(slot, host.function);
         PASSTHRU_SLOTS
             .chain((4..=30).rev().filter(|slot| !PASSTHRU_SLOTS.contains(slot)))

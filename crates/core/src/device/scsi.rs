@@ -1,24 +1,24 @@
-//! virtio-scsi: a controller over the host's CAM target layer, or over disks of its own.
+//! virtio-scsi: a controller for the host's CAM target layer, or for its own disks.
 //!
-//! Not here: how `ctld` is set up.
+//! Not here: configuring `ctld`.
 
 use super::Backing;
 
 /// A virtio-scsi controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scsi {
-    /// What stands behind it.
+    /// The back end.
     pub behind: ScsiBehind,
-    /// The place in the firmware's boot order, the lowest first.
+    /// The boot index for the firmware; the lowest boots first.
     pub bootindex: Option<u32>,
 }
 
-/// What stands behind a virtio-scsi controller.
+/// The back end of a virtio-scsi controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScsiBehind {
     /// A port of the CAM target layer.
     Ctl {
-        /// The device, `/dev/cam/ctl` unless set; with a port as `/dev/cam/ctl1.0`.
+        /// The device, `/dev/cam/ctl` by default; with a port such as `/dev/cam/ctl1.0`.
         device: Option<String>,
         /// The initiator's number.
         initiator: Option<u32>,
@@ -32,6 +32,6 @@ pub enum ScsiBehind {
 pub struct ScsiTarget {
     /// The target's number, 0 to 255.
     pub id: u8,
-    /// What holds its blocks.
+    /// Its storage.
     pub backing: Backing,
 }

@@ -1,15 +1,15 @@
-//! Serial ports and their far ends: the four of the PC, PCI ports, and virtio consoles.
+//! Serial ports and their host ends: the four ports of the PC, PCI ports, and virtio consoles.
 //!
 //! Not here: the supervisor's console server that owns the first port.
 
 use std::net::SocketAddr;
 
-/// The far end of a serial port.
+/// The host end of a serial port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SerialEnd {
-    /// The guest's console, which the supervisor holds: where exactly is a matter of the hypervisor's host.
+    /// The guest's console, which the supervisor holds; its form depends on the hypervisor.
     Console,
-    /// A terminal device of the host, as `/dev/nmdm1A`.
+    /// A terminal device of the host, such as `/dev/nmdm1A`.
     Device(String),
     /// A UNIX socket that the hypervisor listens on (QEMU).
     Socket(String),
@@ -22,11 +22,11 @@ pub enum SerialEnd {
 /// A serial port on the PCI bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uart {
-    /// Its far end.
+    /// Its host end.
     pub end: SerialEnd,
 }
 
-/// A virtio console with up to 16 named ports, each a UNIX socket that the hypervisor makes.
+/// A virtio console with up to 16 named ports, each a UNIX socket that the hypervisor creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtioConsole {
     /// Its ports.
@@ -36,14 +36,14 @@ pub struct VirtioConsole {
 /// One port of a virtio console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsolePort {
-    /// What the guest calls it.
+    /// The port's name in the guest.
     pub name: String,
     /// The socket's path; it must not exist yet.
     pub socket: String,
 }
 
 impl VirtioConsole {
-    /// How many ports one device can have.
+    /// Maximum number of ports of one device.
     pub const PORTS: usize = 16;
 }
 

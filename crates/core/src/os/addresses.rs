@@ -1,12 +1,12 @@
-//! The commands by which an interface gets exactly the addresses and routes that it is to have.
+//! The commands that give an interface exactly the desired addresses and routes.
 
 use crate::cmd::Cmd;
 use crate::network::address::{Assigned, Route};
 use crate::value::IfName;
 use std::net::IpAddr;
 
-/// What goes and what comes, each in its order. What both lists begin with stays; the rest goes, newest first, so that no
-/// address takes others along, and comes anew, so that the order is as wanted.
+/// The addresses to remove and to add, in order. The common prefix of both lists is kept. The rest is removed, newest
+/// first, so that removing an address does not remove others with it, and added again in the desired order.
 pub(super) fn delta<'a>(before: &'a [Assigned], after: &'a [Assigned]) -> (Vec<&'a Assigned>, Vec<&'a Assigned>) {
     let same = before.iter().zip(after).take_while(|(b, a)| b == a).count();
     (before[same..].iter().rev().collect(), after[same..].iter().collect())
@@ -14,11 +14,11 @@ pub(super) fn delta<'a>(before: &'a [Assigned], after: &'a [Assigned]) -> (Vec<&
 
 fn family(all: &[Assigned], v4: bool) -> Vec<Assigned> {
     let of = all.iter().filter(|a| a.address.address.is_ipv4() == v4).cloned();
-    // Linux tells addresses of IPv6 newest first.
+    // Linux lists IPv6 addresses newest first.
     if v4 { of.collect() } else { of.collect::<Vec<_>>().into_iter().rev().collect() }
 }
 
-/// By iproute2.
+/// With iproute2.
 pub(super) fn linux(interface: &IfName, before: &[Assigned], after: &[Assigned], routes: &[Route]) -> Vec<Cmd> {
     let dev = interface.as_str();
     let mut cmds = Vec::new();
@@ -30,14 +30,14 @@ pub(super) fn linux(interface: &IfName, before: &[Assigned], after: &[Assigned],
         for address in new {
             let mut cmd = Cmd::new("ip", ["address", "add"]).args(written(address)).args(detail(address, dev)).args(["dev", dev]);
             if !v4 && (sourced || address.detail.unchecked) {
-                // A route can name it as its source at once.
+                // A route can use it as its source immediately.
                 cmd = cmd.arg("nodad");
             }
             cmds.push(cmd);
         }
     }
-    // Those that others go by come first. One that was left from an address which is gone, and that no router answers, can't be
-    // made again: the kernel keeps it where it is, or has dropped it.
+    // Routes that others depend on come first. A route whose router is unreachable, because its address was removed
+    // earlier, cannot be created again: the kernel has kept or dropped it.
     let (near, far): (Vec<&Route>, Vec<&Route>) = routes.iter().filter(|r| r.is_reached(after, routes)).partition(|r| r.gateway.is_none());
     cmds.extend(near.into_iter().chain(far).map(|route| linux_route(route, dev)));
     cmds
@@ -55,7 +55,7 @@ fn detail(address: &Assigned, dev: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut put = |word: &str, value: Option<String>| words.extend(value.into_iter().flat_map(|v| [word.to_owned(), v]));
     put("broadcast", detail.broadcast.map(|b: IpAddr| b.to_string()));
-    // One that is another interface's would be refused.
+    // A label of another interface would be refused.
     put("label", detail.label.clone().filter(|label| label.starts_with(dev)));
     put("metric", detail.metric.map(|m| m.to_string()));
     put("valid_lft", detail.valid.map(|s| s.to_string()));
@@ -78,7 +78,7 @@ fn linux_route(route: &Route, dev: &str) -> Cmd {
     if route.onlink { cmd.arg("onlink") } else { cmd }
 }
 
-/// By ifconfig and route: the default routes alone are known.
+/// With ifconfig and route: only default routes are known.
 pub(super) fn freebsd(interface: &IfName, before: &[Assigned], after: &[Assigned], routes: (&[Route], &[Route])) -> Vec<Cmd> {
     let ifconfig = |address: &Assigned, text: String, word: &str| {
         let family = if address.address.address.is_ipv4() { "inet" } else { "inet6" };

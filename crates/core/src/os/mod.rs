@@ -1,9 +1,9 @@
-//! Hosts: what is wanted of one, as intents, which each operating system's folder says by its commands; and what is known
-//! of one ([`state`]), which the same folders read from what their tools print.
+//! Operating systems of hosts: desired changes of a host as intents, which each operating system's module renders as
+//! commands; and facts about a host ([`state`]), which the same modules parse from the output of tools.
 //!
-//! Not here: running the tools (chyves-host) and what follows from what is known (`check`).
+//! Not here: running the tools (chyves-host) and what follows from the facts (`check`).
 //!
-//! To add a host: a variant of [`Os`], a folder beside these, and the arms that the compiler asks for.
+//! To add an operating system: a variant of [`Os`], a folder beside these, and the match arms that the compiler requires.
 
 mod addresses;
 pub mod freebsd;
@@ -50,7 +50,7 @@ impl std::str::FromStr for Os {
     }
 }
 
-/// One thing wanted of the host's kernel.
+/// One desired change of the operating system's state. The description of each variant is the state after the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "kebab-case")]
 pub enum Intent {
@@ -63,36 +63,37 @@ pub enum Intent {
     MakeTap {
         /// Its name.
         tap: IfName,
-        /// The exact token that says whose it is: `chyves/<uuid>/net<n>`.
+        /// The exact token that identifies its owner: `chyves/<uuid>/net<n>`.
         owner: String,
         /// Its MTU.
         mtu: u32,
-        /// Its pairs of queues.
+        /// Number of queue pairs.
         queues: u16,
     },
-    /// A tap that was made for this owner is gone.
+    /// A tap that was created for this owner is removed.
     RemoveTap {
         /// Its name.
         tap: IfName,
         /// Its token.
         owner: String,
     },
-    /// A VM object of bhyve's is gone.
+    /// A VM object of bhyve is destroyed.
     DestroyVm {
         /// Its name.
         vm: String,
     },
-    /// A jail that was made for one bhyve is gone, with what runs in it, its mounts, the ruleset of its /dev and its root.
+    /// A jail that was created for one bhyve process is removed, with its processes, its mounts, its devfs ruleset and its
+    /// root.
     RemoveJail {
         /// Its name.
         name: String,
-        /// The file that describes it to jail(8); its mounts are found by it.
+        /// Its configuration file for jail(8), which lists its mounts.
         conf: String,
-        /// The ruleset of its /dev, where its number is known.
+        /// Its devfs ruleset, if the number is known.
         ruleset: Option<u32>,
-        /// Its root.
+        /// The path of its root.
         root: String,
-        /// Whether the jail itself exists; else only its ruleset and its root may.
+        /// Whether the jail itself exists; if not, only its ruleset and its root may be left.
         exists: bool,
     },
     /// An interface is a member of a bridge.
@@ -101,133 +102,133 @@ pub enum Intent {
         bridge: IfName,
         /// The member.
         member: IfName,
-        /// The VLAN that the member is on, without knowing it.
+        /// The VLAN that the member is assigned to, untagged.
         vlan: Option<u16>,
     },
-    /// An interface is no member of a bridge any more.
+    /// An interface is not a member of a bridge any more.
     Leave {
         /// The bridge.
         bridge: IfName,
         /// The member.
         member: IfName,
-        /// The VLAN that it was on there, without knowing it.
+        /// The VLAN that it was assigned to, untagged.
         vlan: Option<u16>,
     },
     /// A bridge exists, described with its owner, and is up.
     MakeBridge {
         /// Its name.
         bridge: IfName,
-        /// The exact token that says that chyves made it, and for how long.
+        /// The exact mark that states that chyves created it, and for how long.
         owner: String,
-        /// Its MTU, where it has to be told.
+        /// Its MTU, if it has to be set.
         mtu: Option<u32>,
-        /// Whether it keeps VLANs apart from the beginning.
+        /// Whether it filters VLANs from its creation.
         filters: bool,
     },
-    /// A VLAN of an interface exists as an interface, described with its owner, and is up.
+    /// A VLAN interface exists, described with its owner, and is up.
     MakeVlan {
         /// Its name.
         vlan: IfName,
-        /// The interface whose VLAN it is.
+        /// Its parent interface.
         parent: IfName,
-        /// The VLAN.
+        /// The VLAN's tag.
         tag: u16,
-        /// The exact token that says that chyves made it, and for how long.
+        /// The exact mark that states that chyves created it, and for how long.
         owner: String,
-        /// Its MTU, where that is not its parent's.
+        /// Its MTU, if it differs from its parent's.
         mtu: Option<u32>,
     },
-    /// A pair of interfaces exists, one's packets coming out of the other; this end is described with its owner, and is up.
+    /// A pair of connected interfaces exists; this end is described with its owner, and is up.
     MakePair {
         /// This end.
         end: IfName,
-        /// The exact token that says that chyves made it, and for how long.
+        /// The exact mark that states that chyves created it, and for how long.
         owner: String,
     },
-    /// A pair that chyves made, and that nothing is on any more, is gone with both its ends.
+    /// An unused pair that chyves created is removed with both its ends.
     RemovePair {
-        /// The end that was made.
+        /// The end with the mark.
         end: IfName,
-        /// Its token.
+        /// Its mark.
         owner: String,
     },
-    /// A bridge that chyves made, and that nothing is on any more, is gone; all that is needed to make it again.
+    /// An unused bridge that chyves created is removed; with everything that is needed to create it again.
     RemoveBridge {
         /// Its name.
         bridge: IfName,
-        /// Its token.
+        /// Its mark.
         owner: String,
-        /// Its MTU, where it has to be told.
+        /// Its MTU, if it has to be set.
         mtu: Option<u32>,
-        /// Whether it kept VLANs apart.
+        /// Whether it filtered VLANs.
         filters: bool,
     },
-    /// A VLAN that chyves made, and that nothing is on any more, is gone; all that is needed to make it again.
+    /// An unused VLAN interface that chyves created is removed; with everything that is needed to create it again.
     RemoveVlan {
         /// Its name.
         vlan: IfName,
-        /// The interface whose VLAN it is.
+        /// Its parent interface.
         parent: IfName,
-        /// The VLAN.
+        /// The VLAN's tag.
         tag: u16,
-        /// Its token.
+        /// Its mark.
         owner: String,
-        /// Its MTU, where that is not its parent's.
+        /// Its MTU, if it differs from its parent's.
         mtu: Option<u32>,
     },
-    /// A node of netgraph that bridges Ethernet exists, with nothing on it. Nodes bear no text: chyves writes down itself
-    /// that it made this one.
+    /// A netgraph bridge node exists, without connections. Nodes cannot store a description: chyves records itself that it
+    /// created this one.
     MakeNode {
         /// Its name.
         node: IfName,
-        /// The exact token that says that chyves made it, and for how long.
+        /// The exact mark that states that chyves created it, and for how long.
         owner: String,
     },
-    /// A node that chyves made, and that nothing is on any more, is gone.
+    /// An unused node that chyves created is removed.
     RemoveNode {
         /// Its name.
         node: IfName,
-        /// Its token.
+        /// Its mark.
         owner: String,
     },
-    /// A node that chyves made stays, or goes, as the new token says.
+    /// The recorded mark of a node that chyves created is changed, and with it how long the node is kept.
     MarkNode {
         /// Its name.
         node: IfName,
-        /// The token that it has.
+        /// The present mark.
         from: String,
-        /// The one that it is to have.
+        /// The new mark.
         to: String,
     },
-    /// An interface is on a bridge of netgraph: its wire, and the host itself, each at a link of its own.
+    /// An interface is connected to a netgraph bridge: its wire and the host, each on its own link.
     Wire {
         /// The bridge's node.
         node: IfName,
         /// The interface.
         interface: IfName,
-        /// The link that its wire is at, where it is not there already.
+        /// The link for its wire, unless it is connected already.
         lower: Option<u32>,
-        /// The link that the host is at, where it is not there already.
+        /// The link for the host, unless it is connected already.
         upper: Option<u32>,
     },
-    /// An interface is on a bridge of netgraph no more: its wire leads to the host again.
+    /// An interface is disconnected from a netgraph bridge: its wire is connected to the host again.
     Unwire {
         /// The bridge's node.
         node: IfName,
         /// The interface.
         interface: IfName,
-        /// The link that its wire was at, where it was.
+        /// The link of its wire, if it was connected.
         lower: Option<u32>,
-        /// The link that the host was at, where it was.
+        /// The link of the host, if it was connected.
         upper: Option<u32>,
     },
-    /// What chyves made stays, or goes, as the new token says.
+    /// The mark of an interface that chyves created is changed, and with it how long the interface is kept.
     Describe {
         /// The interface.
         interface: IfName,
-        /// What is written on it now.
+        /// The present mark.
         from: String,
-        /// What is to be.
+        /// The new mark.
         to: String,
     },
     /// An interface is up.
@@ -235,13 +236,13 @@ pub enum Intent {
         /// Its name.
         interface: IfName,
     },
-    /// An interface carries packets so large.
+    /// An interface has this MTU.
     SetMtu {
         /// Its name.
         interface: IfName,
-        /// What it carries now.
+        /// The present MTU.
         from: u32,
-        /// What it is to carry.
+        /// The new MTU.
         to: u32,
     },
     /// The host has an address on an interface.
@@ -250,71 +251,71 @@ pub enum Intent {
         interface: IfName,
         /// The address.
         address: Cidr,
-        /// The router of the default route that goes by it, where there is one.
+        /// The router of the default route through this address, if there is one.
         router: Option<IpAddr>,
     },
-    /// The host has an address on an interface no more.
+    /// The host does not have an address on an interface any more.
     RemoveAddress {
         /// The interface.
         interface: IfName,
         /// The address.
         address: Cidr,
-        /// The router of the default route that goes by it, and goes with it.
+        /// The router of the default route through this address, which is removed with it.
         router: Option<IpAddr>,
     },
-    /// The host has exactly these addresses on an interface, in this order, and these routes by it.
+    /// The host has exactly these addresses on an interface, in this order, and these routes through it.
     SetAddresses {
         /// The interface.
         interface: IfName,
-        /// Those that it had, as they were seen.
+        /// The present addresses.
         before: Vec<Assigned>,
-        /// Those that it is to have.
+        /// The desired addresses.
         after: Vec<Assigned>,
-        /// The routes by it, as they were seen.
+        /// The present routes through it.
         routes_before: Vec<Route>,
-        /// The routes that are to go by it.
+        /// The desired routes through it.
         routes_after: Vec<Route>,
     },
-    /// A bridge keeps VLANs apart.
+    /// A bridge filters VLANs.
     FilterVlans {
         /// The bridge.
         bridge: IfName,
     },
-    /// The kernel passes packets on between its networks.
+    /// The kernel forwards packets between its networks.
     Forward {
-        /// Those of IPv6.
+        /// IPv6 instead of IPv4.
         v6: bool,
     },
-    /// Rules of the packet filter, from a file, in a table of their own.
+    /// Packet filter rules are loaded from a file into their own table.
     LoadRules {
         /// The file.
         file: String,
         /// The table.
         table: String,
-        /// What the file held when it was loaded before, where the table is replaced.
+        /// The former content of the file, if the table is replaced.
         before: Option<String>,
     },
-    /// That table of rules is gone.
+    /// That table of rules is removed.
     DropRules {
         /// The file that it was loaded from.
         file: String,
         /// The table.
         table: String,
     },
-    /// A dnsmasq of its own runs for a bridge.
+    /// A dedicated dnsmasq runs for a bridge.
     StartDhcp {
-        /// Its settings.
+        /// Its configuration file.
         file: String,
     },
-    /// The dnsmasq that reads these settings runs no more.
+    /// The dnsmasq with this configuration is stopped.
     StopDhcp {
-        /// Its settings.
+        /// Its configuration file.
         file: String,
     },
 }
 
-/// The pair of a name that FreeBSD gives the ends of pairs, and its other end: `epair0` and `epair0b` of `epair0a`. Linux
-/// knows no such names, and may have them too.
+/// The pair and the other end of one end of a pair with a name that FreeBSD assigns: `epair0` and `epair0b` for `epair0a`.
+/// Linux does not assign such names, but may have interfaces with them too.
 pub fn pair_of(end: &str) -> Option<(&str, String)> {
     let (pair, other) = match (end.strip_suffix('a'), end.strip_suffix('b')) {
         (Some(pair), _) => (pair, 'b'),
@@ -325,12 +326,12 @@ pub fn pair_of(end: &str) -> Option<(&str, String)> {
 }
 
 impl Intent {
-    /// Whether it is about nodes of netgraph, which the list of interfaces does not show.
+    /// Whether it is about netgraph nodes, which the list of interfaces does not show.
     pub const fn is_of_netgraph(&self) -> bool {
         matches!(self, Self::MakeNode { .. } | Self::RemoveNode { .. } | Self::MarkNode { .. } | Self::Wire { .. } | Self::Unwire { .. })
     }
 
-    /// One line for people.
+    /// The description in one line.
     pub fn describe(&self) -> String {
         match self {
             Self::LoadModule { module } => format!("load the kernel module {module}"),
@@ -387,7 +388,7 @@ impl Intent {
         }
     }
 
-    /// The commands that bring it about.
+    /// The commands that carry it out.
     pub fn commands(&self, os: Os) -> Vec<Cmd> {
         match os {
             Os::FreeBsd => freebsd::commands(self),
@@ -395,13 +396,13 @@ impl Intent {
         }
     }
 
-    /// The commands that undo it; none where it is better left.
+    /// The commands that undo it; empty if it should not be undone.
     pub fn undo(&self, os: Os) -> Vec<Cmd> {
         self.opposite().map(|intent| intent.commands(os)).unwrap_or_default()
     }
 
-    /// What rolls it back, as an intent; none where it is better left: a module, a kernel that forwards, an interface
-    /// that is up may be of use to others by then.
+    /// The opposite intent, for a rollback; `None` if it should not be undone: a module, forwarding, or an interface that
+    /// is up may be in use by others by then.
     pub fn opposite(&self) -> Option<Self> {
         let here = |name: &IfName| name.clone();
         Some(match self {
@@ -448,7 +449,7 @@ impl Intent {
             },
             Self::StartDhcp { file } => Self::StopDhcp { file: file.clone() },
             Self::StopDhcp { file } => Self::StartDhcp { file: file.clone() },
-            // What was replaced comes back; its file is written again first.
+            // The replaced rules are restored; their file is written again first.
             Self::LoadRules { before: Some(_), file, table } | Self::DropRules { file, table } => {
                 Self::LoadRules { file: file.clone(), table: table.clone(), before: None }
             }

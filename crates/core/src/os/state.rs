@@ -1,21 +1,20 @@
-//! What a start and `doctor` need to know of a host beyond its name: processor, memory, modules, interfaces, devices.
+//! Facts about a host that a start and `doctor` need: processor, memory, modules, interfaces, devices.
 //!
-//! Every fact may be absent: it was not looked at, or nobody stated it. Absent is unknown, and unknown fails nothing.
-//! Not here: how a fact is read (the files of the outside tools in `freebsd` and `linux`), and what follows from it
-//! (`check`).
+//! Every fact may be absent if it was not read. An absent fact is unknown, and unknown facts never fail a check. Not here:
+//! how a fact is read (the files of the tools in `freebsd` and `linux`), and what follows from it (`check`).
 //!
-//! To add a fact: a field here, its reader beside the others, the look in chyves-host's `facts`, and its check.
+//! To add a fact: a field here, its parser beside the others, the query in chyves-host's `facts`, and its check.
 
 use crate::error::Problem;
 use crate::value::Size;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The state of a host, as far as it was looked at.
+/// The state of a host, as far as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostState {
-    /// The system's own word for its release: `14.3-RELEASE-p2`, a kernel's version.
+    /// The operating system's name of its release: `14.3-RELEASE-p2`, or a kernel's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
     /// `kern.osreldate`.
@@ -24,16 +23,17 @@ pub struct HostState {
     /// Whether chyves runs as root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<bool>,
-    /// Whether this is the inside of a jail.
+    /// Whether this host is a jail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jailed: Option<bool>,
     /// `kern.securelevel`; above 0 no module can be loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub securelevel: Option<i32>,
-    /// Whether the kernel accounts for resources (`kern.racct.enable`), which rctl(4) needs; none where it can't.
+    /// Whether the kernel accounts for resources (`kern.racct.enable`), which rctl(4) needs; `None` if it does not support
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub racct: Option<bool>,
-    /// The hypervisor that this host is itself a guest of; `none` on hardware.
+    /// The hypervisor that this host itself runs in; `none` on hardware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,
     /// The processor.
@@ -42,94 +42,94 @@ pub struct HostState {
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// The most processors of a guest (`hw.vmm.maxcpu`), or what vmm will take when it is loaded.
+    /// Maximum number of a guest's virtual CPUs (`hw.vmm.maxcpu`), or the limit that vmm will use when it is loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cpus: Option<u16>,
-    /// The kernel's modules: all that were loaded as files, and those built into it that were asked for.
+    /// The kernel's modules: all that were loaded as files, and those built into it that were queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modules: Option<BTreeSet<String>>,
-    /// The VM objects below `/dev/vmm`.
+    /// The VM objects in `/dev/vmm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vms: Option<BTreeSet<String>>,
-    /// Running bhyve processes by the name of their VM, where that was asked.
+    /// Running bhyve processes by the name of their VM, if they were read.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub bhyves: BTreeMap<String, Process>,
-    /// What `bhyve -s help` lists.
+    /// The output of `bhyve -s help`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emulations: Option<Vec<String>>,
-    /// What `bhyve -l help` lists.
+    /// The output of `bhyve -l help`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lpc: Option<Vec<String>>,
     /// The network interfaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interfaces: Option<BTreeMap<String, InterfaceKind>>,
-    /// Taps of the guest that is to start, left by a run that was killed, which nobody has open.
+    /// Unused taps of the guest that is about to start, left by a run that was killed.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub left_taps: BTreeSet<String>,
-    /// Nodes of netgraph that were looked for, and whether they are there.
+    /// netgraph nodes that were queried, and whether they exist.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<String, bool>,
-    /// What the firmware tells of an IOMMU.
+    /// What the firmware reports about an IOMMU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iommu: Option<Iommu>,
-    /// `hw.vmm.amdvi.enable`: whether vmm uses the IOMMU of AMD.
+    /// `hw.vmm.amdvi.enable`: whether vmm uses AMD's IOMMU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amdvi: Option<bool>,
     /// The PCI functions of the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pci: Option<Vec<PciFunction>>,
-    /// Devices that running guests have been given, each with the guest's name.
+    /// Devices in use by running guests, each with the guest's name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub given: BTreeMap<String, String>,
-    /// Paths that were looked at; nothing stands where the value is none.
+    /// Paths that were inspected; `None` if nothing exists there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Option<FileSeen>>,
-    /// Paths that are there and can't be opened as a disk, and why.
+    /// Existing paths that cannot be opened as a disk, and the reasons.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, String>,
-    /// The processes that hold a path open, where that was asked.
+    /// The processes that have a path open, if they were read.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub holders: BTreeMap<String, Vec<Process>>,
-    /// Programs that were looked for, and where they are.
+    /// Programs that were searched for, and their paths.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, Option<String>>,
-    /// Versions of programs, where they were asked.
+    /// Versions of programs, if they were read.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, String>,
-    /// Addresses and ports that were tried, and why nobody can listen there; port 0 stands for any.
+    /// Addresses and ports that were tried, and why listening there is impossible; port 0 stands for any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub listens: BTreeMap<String, Option<String>>,
     /// The runtime folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeSeen>,
-    /// U-Boot for guests on arm64, where it was found.
+    /// The path of U-Boot for guests on arm64, if found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uboot: Option<String>,
-    /// What could not be read: a tool's output that is not as it should be.
+    /// Output of tools that could not be parsed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Problem>,
 }
 
-/// What is known of the processor.
+/// Facts about the processor.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cpu {
-    /// Its name.
+    /// Its model name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many the host has.
+    /// The number of processors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    /// Whose virtualisation it has.
+    /// The vendor of its virtualisation technique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor: Option<Vendor>,
     /// Whether it has nested paging: EPT on Intel, NP with NRIP on AMD, EL2 on arm64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nested_paging: Option<bool>,
-    /// Whether a guest may run unrestricted: in real mode, so with firmware, and with several processors.
+    /// Whether it supports unrestricted guests: real mode, which firmware needs, and several virtual CPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unrestricted: Option<bool>,
-    /// Whether the firmware has switched virtualisation off.
+    /// Whether the firmware has disabled virtualisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switched_off: Option<bool>,
 }
@@ -140,7 +140,7 @@ impl Cpu {
     }
 }
 
-/// Whose virtualisation a processor has.
+/// The vendor of a virtualisation technique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Vendor {
@@ -152,30 +152,30 @@ pub enum Vendor {
     Arm,
 }
 
-/// What is known of the memory.
+/// Facts about the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Memory {
-    /// What the host has.
+    /// Total memory.
     pub total: Size,
-    /// What can be had at once: free and inactive.
+    /// Memory that is available immediately: free and inactive.
     pub available: Size,
-    /// What is wired: the kernel's own, ZFS' cache, the memory of guests with passthrough.
+    /// Wired memory: of the kernel, of ZFS' cache, and of guests with passthrough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wired: Option<Size>,
-    /// What the cache of ZFS would give back.
+    /// Memory that ZFS' cache would release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Size>,
 }
 
 impl Memory {
-    /// What can be had, the cache of ZFS included.
+    /// Available memory including ZFS' cache.
     pub fn obtainable(self) -> Size {
         Size::bytes(self.available.get().saturating_add(self.cache.unwrap_or_default().get()))
     }
 }
 
-/// What an interface is.
+/// The kind of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InterfaceKind {
@@ -185,7 +185,7 @@ pub enum InterfaceKind {
     Other,
 }
 
-/// What the firmware tells of an IOMMU.
+/// What the firmware reports about an IOMMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Iommu {
@@ -201,14 +201,14 @@ pub enum Iommu {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PciFunction {
-    /// Where it is, as `pci0:2:0:0`.
+    /// Its selector, such as `pci0:2:0:0`.
     pub selector: String,
-    /// The driver that has it, with its unit: `em0`, `ppt1`.
+    /// Its driver, with the unit: `em0`, `ppt1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// Its class, as `0x020000`.
+    /// Its class, such as `0x020000`.
     pub class: String,
-    /// Vendor and device, as `0x8086:0x10d3`.
+    /// Vendor and device ids, such as `0x8086:0x10d3`.
     pub id: String,
 }
 
@@ -216,9 +216,9 @@ pub struct PciFunction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Process {
-    /// Its id.
+    /// Its process id.
     pub pid: u32,
-    /// Its command or title, where it was still there to be asked.
+    /// Its command or title, if it still existed when it was queried.
     pub command: String,
 }
 
@@ -228,19 +228,19 @@ impl std::fmt::Display for Process {
     }
 }
 
-/// What stands at a path.
+/// The object at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSeen {
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
     /// Its size; 0 for devices.
     pub size: Size,
-    /// Whether it could be opened for writing.
+    /// Whether it can be opened for writing.
     pub writable: bool,
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileKind {
@@ -248,27 +248,27 @@ pub enum FileKind {
     File,
     /// A device.
     Device,
-    /// A folder.
+    /// A directory.
     Folder,
-    /// A symbolic link in a guest's folder, where none is followed.
+    /// A symbolic link in a guest's folder, where links are not followed.
     Link,
     /// A socket or something else.
     Other,
 }
 
-/// What is known of the runtime folder.
+/// Facts about the runtime folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RuntimeSeen {
-    /// Why nothing can be written there, if so.
+    /// The reason why it is not writable, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Folders of guests in it whose record of a VM is damaged.
+    /// Folders of guests with a damaged VM record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<String>,
 }
 
-/// The failure to read what a tool printed, with the line that is not as it should be.
+/// The error for unexpected output of a tool, with the offending line.
 pub(crate) fn unreadable(tool: &str, line: &str) -> Problem {
     let shown = match crate::value::printable(line, 120) {
         empty if empty.is_empty() => "it printed nothing".to_owned(),

@@ -1,6 +1,7 @@
-//! Whose an interface is: the exact token that chyves writes on the taps it makes, and where each system shows it.
+//! Identifies the owner of a tap: the exact token that chyves sets on the taps it creates, and where each operating system
+//! shows it.
 //!
-//! Not here: making and removing taps (the intents of [`super`]).
+//! Not here: creating and removing taps (the intents of [`super`]).
 
 use super::{Os, freebsd, linux, state::unreadable};
 use crate::cmd::Cmd;
@@ -9,16 +10,16 @@ use crate::value::IfName;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// A tap that bears our token.
+/// A tap with our token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnTap {
     /// Its name.
     pub tap: IfName,
-    /// The guest it was made for.
+    /// The guest that it was created for.
     pub guest: Uuid,
     /// The token.
     pub token: String,
-    /// Whether it is open in another process.
+    /// Whether another process has it open.
     pub open: bool,
 }
 
@@ -27,20 +28,20 @@ pub fn token(guest: Uuid, nic: u16) -> String {
     format!("chyves/{guest}/net{nic}")
 }
 
-/// The guest of a token; none for any other text.
+/// The guest of a token; `None` for any other text.
 pub(crate) fn owner(text: &str) -> Option<Uuid> {
     let (guest, nic) = text.strip_prefix("chyves/")?.split_once("/net")?;
     let guest = Uuid::try_parse(guest).ok()?;
-    // Nothing but what we write ourselves, to the letter.
+    // Only the exact form that chyves writes is accepted.
     (token(guest, nic.parse().ok()?) == text).then_some(guest)
 }
 
-/// The guest that a tap was made for, by what is written on it.
+/// The guest that a tap was created for, from its mark.
 pub fn owner_of(mark: &str) -> Option<Uuid> {
     owner(mark)
 }
 
-/// The question for all interfaces with what is written on them.
+/// The command that lists all interfaces with their descriptions.
 pub fn question(os: Os) -> Cmd {
     match os {
         Os::FreeBsd => Cmd::new(freebsd::ifconfig::TOOL, ["-a"]),
@@ -48,10 +49,10 @@ pub fn question(os: Os) -> Cmd {
     }
 }
 
-/// Reads the answer: the taps that are ours.
+/// Parses the output: the taps that are ours.
 ///
 /// # Errors
-/// It is not as it should be.
+/// It has an unexpected form.
 pub fn read(os: Os, answer: &str) -> Result<Vec<OwnTap>> {
     let named = match os {
         Os::FreeBsd => ifconfig(answer)?,
@@ -64,7 +65,7 @@ pub fn read(os: Os, answer: &str) -> Result<Vec<OwnTap>> {
     Ok(named.into_iter().filter_map(own).collect())
 }
 
-/// An interface and what is written on it.
+/// An interface and its description.
 #[derive(Default)]
 struct Described {
     name: String,
@@ -72,7 +73,7 @@ struct Described {
     open: bool,
 }
 
-/// An interface begins a line, all that is told of it is indented.
+/// An interface begins at the start of a line, its details are indented.
 fn ifconfig(answer: &str) -> Result<Vec<Described>> {
     let mut found: Vec<Described> = Vec::new();
     for line in answer.lines() {
@@ -99,7 +100,7 @@ struct Link {
     flags: Vec<String>,
 }
 
-/// A tap that nobody has open has no carrier.
+/// A tap that no process has open has no carrier.
 fn ip(answer: &str) -> Result<Vec<Described>> {
     let links: Vec<Link> =
         serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, answer.lines().next().unwrap_or_default()).because(e))?;

@@ -1,4 +1,4 @@
-//! The typed names that code reads settings by. A test checks that each is a row of the catalogue.
+//! Constants for property keys, which code uses to read settings. A test checks that each is a row of the catalogue.
 
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $key:literal;)*) => {
@@ -161,16 +161,16 @@ keys! {
     SNAPSHOT_FOR = "snapshot.for";
 }
 
-/// What a snapshot says of itself, beside the settings that it carries.
+/// Properties of a snapshot itself, besides the settings that it stores.
 pub const OF_SNAPSHOTS: [&str; 3] = [SNAPSHOT_TAKEN, SNAPSHOT_LIVE, SNAPSHOT_FOR];
 
-/// What stands before a setting's key on an image that wants guests made from it to have that setting.
+/// The key prefix on an image for settings that guests made from it get.
 pub const WANTS: &str = "wants.";
 
-/// What stands before a setting's key in the key of the record that its value is trusted.
+/// The key prefix of trust records.
 pub const TRUSTED: &str = "trusted.";
 
-/// The key of the record that a setting's value is trusted.
+/// The key of the trust record for a setting's value.
 pub fn trusted(key: &str) -> String {
     format!("{TRUSTED}{key}")
 }
@@ -190,7 +190,7 @@ pub fn net(n: u16, part: NetKey) -> String {
     format!("net{n}.{}", part.word())
 }
 
-/// The key of public key `n` of a guest's cloud-init.
+/// The key of the guest's SSH public key `n` for cloud-init.
 pub fn ci_key(n: u16) -> String {
     format!("ci.key{n}")
 }
@@ -205,7 +205,7 @@ pub fn ci_search(n: u16) -> String {
     format!("ci.search{n}")
 }
 
-/// A cloud-init setting of NIC `n`.
+/// A cloud-init key of NIC `n`.
 pub fn ci_net(n: u16, part: CiNetKey) -> String {
     format!("ci.net{n}.{}", part.word())
 }
@@ -218,7 +218,7 @@ macro_rules! parts {
         pub enum $type { $($variant,)* }
 
         impl $type {
-            /// The word behind the point.
+            /// The part of the key after the dot.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }

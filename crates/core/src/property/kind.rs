@@ -1,4 +1,4 @@
-//! What values a property may have: one kind a sort of value, each with its parser, its canonical form and its words.
+//! The kinds of property values, each with its parser, its canonical form and its description.
 
 use crate::cloudinit::keys::PublicKey;
 use crate::cloudinit::values::{HostName, NicAddress, UserName};
@@ -10,41 +10,41 @@ use crate::vmm::grub;
 use crate::vmm::machine::{FwCfg, Tpm};
 use uuid::Uuid;
 
-/// Firmware that is no image: where the packages put it.
+/// The value for firmware from the host's packages instead of an image.
 pub const AUTO: &str = "auto";
 
-/// A sort of value.
+/// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A whole number within limits, both included.
+    /// A whole number within inclusive limits.
     Count {
-        /// The least.
+        /// The minimum.
         min: u32,
-        /// The most.
+        /// The maximum.
         max: u32,
     },
-    /// Seconds, within limits; `m` and `h` may stand behind the number.
+    /// Seconds within inclusive limits; the suffixes `m` and `h` are accepted.
     Seconds {
-        /// The least.
+        /// The minimum.
         min: u32,
-        /// The most.
+        /// The maximum.
         max: u32,
     },
-    /// Memory: a bare number is megabytes, below 32 of them is refused.
+    /// Memory: a bare number is in megabytes; less than 32M is refused.
     Memory,
-    /// Disk space: a bare number is bytes.
+    /// Disk space: a bare number is in bytes.
     Space,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// `yes` or `no`; `on`, `off`, `true`, `false`, `1`, `0` are accepted.
     YesNo,
-    /// Free text of one line.
+    /// Text of one line.
     Text,
-    /// Words for a command line, split by the stated rule, never by a shell.
+    /// Words for a command line, split by [`crate::cmd::split_words`], never by a shell.
     Words,
     /// A UUID.
     Uuid,
-    /// A unicast Ethernet address.
+    /// A unicast MAC address.
     Mac,
     /// A guest's name.
     Guest,
@@ -54,7 +54,7 @@ pub enum Kind {
     Snapshot,
     /// A network interface of the host.
     Interface,
-    /// A place on the guest's PCI bus, `slot:function`.
+    /// A PCI address in the guest, `slot:function`.
     Place,
     /// An IPv4 or IPv6 address.
     Address,
@@ -66,49 +66,49 @@ pub enum Kind {
     Resolution,
     /// A lower-case hexadecimal hash.
     Hash,
-    /// How a disk is opened: bhyve's words with commas between.
+    /// How a disk is opened: bhyve's options, separated by commas.
     DiskOptions,
     /// The serial number of a disk.
     DiskSerial,
-    /// An address with its prefix, `10.0.0.1/24`.
+    /// An address with its prefix length, `10.0.0.1/24`.
     Cidr,
     /// A VALE switch, with or without a port.
     Vale,
     /// A netgraph node, with or without a hook.
     GraphHook,
-    /// Who makes networks: `system` or `manual`; `auto` is an older word for the former.
+    /// Who creates networks: `system` or `manual`; `auto` is an older name of the former.
     DesignMode,
     /// A host's name.
     HostName,
     /// A user's name.
     User,
-    /// A public key of OpenSSH.
+    /// An OpenSSH public key.
     PublicKey,
-    /// A file of the host by its absolute path, or a plain name.
+    /// The absolute path of a file on the host, or a plain name.
     FilePath,
     /// How a NIC gets its IPv4 address.
     NicAddress4,
     /// How a NIC gets its IPv6 address.
     NicAddress6,
-    /// A PCI device in bhyve's words.
+    /// A PCI device in bhyve's notation.
     Device,
-    /// The far end of a serial port.
+    /// The host end of a serial port.
     SerialEnd,
     /// A TPM.
     Tpm,
-    /// An item for the firmware.
+    /// A fw_cfg item for the firmware.
     FwCfg,
     /// The firmware of a guest: `auto` or an image's name.
     Firmware,
-    /// The device of a guest's own grub.cfg: `auto` or GRUB's name of it.
+    /// The device with a guest's own grub.cfg: `auto` or GRUB's name of the device.
     GrubDevice,
 }
 
 impl Kind {
-    /// The value in the form it is stored.
+    /// The value in its stored form.
     ///
     /// # Errors
-    /// Why it is no value of this kind, with what would be.
+    /// The reason why it is not a value of this kind, with a hint about valid ones.
     pub fn canonical(self, text: &str) -> Result<String, BadValue> {
         let refuse = |why: String| BadValue::new(text, why).hint(format!("expected: {}", self.words()));
         match self {
@@ -176,7 +176,7 @@ impl Kind {
             Self::DiskSerial => text.parse::<DiskSerial>().map(|s| s.to_string()),
             Self::Cidr => text.parse::<Cidr>().map(|c| c.to_string()),
             Self::Vale if text.contains(':') => text.parse::<ValePort>().map(|p| p.to_string()),
-            // With a port of one letter it must be a good one.
+            // Checked with a port of one letter appended, because a bare switch name has no parser.
             Self::Vale => format!("{text}:0")
                 .parse::<ValePort>()
                 .map(|_| text.to_owned())
@@ -212,7 +212,7 @@ impl Kind {
         }
     }
 
-    /// What it takes, for hints and documentation; fits behind "expected: ".
+    /// The valid values, for hints and documentation; can follow "expected: ".
     pub fn words(self) -> String {
         match self {
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
@@ -256,7 +256,7 @@ impl Kind {
         }
     }
 
-    /// The words to offer for completion, where there are some.
+    /// The words that completion offers.
     pub fn completions(self) -> &'static [&'static str] {
         match self {
             Self::Choice(words) => words,
@@ -300,7 +300,7 @@ impl Kind {
     }
 }
 
-/// Refuses what is no device, and what every guest has once already.
+/// Refuses invalid devices, and devices that every guest already has once.
 fn device(text: &str) -> Result<(), BadValue> {
     let owner = Owner { guest: Uuid::nil(), number: 0 };
     let device = parse_pcidev(text, owner).map_err(|problem| {
@@ -318,7 +318,7 @@ fn device(text: &str) -> Result<(), BadValue> {
     Ok(())
 }
 
-/// A value in the usual form of its type; none where it is not one.
+/// The canonical form of a value of a type; `None` if it is invalid.
 fn parsed<T: std::str::FromStr + std::fmt::Display>(text: &str) -> Option<String> {
     text.parse::<T>().ok().map(|value| value.to_string())
 }
@@ -327,10 +327,10 @@ fn out_of_range(min: u32, max: u32) -> String {
     format!("is not a whole number from {min} to {max}")
 }
 
-/// More memory than a guest of any hypervisor can have.
+/// More memory than any hypervisor supports.
 const MOST_MEMORY: Size = Size::mib(16 << 20);
 
-/// Memory, of which a bare number is megabytes.
+/// Parses memory; a bare number is in megabytes.
 fn memory(text: &str) -> Result<Size, BadValue> {
     let size = Size::parse_with(text, 1 << 20)?;
     if size < Size::mib(32) {
@@ -345,10 +345,10 @@ fn memory(text: &str) -> Result<Size, BadValue> {
     Ok(size)
 }
 
-/// One line.
+/// Checks that the text is one line.
 fn line(text: &str) -> Result<String, BadValue> {
     let why = match text {
-        // Old ZFS takes no empty value, and an empty one reads as none.
+        // Old ZFS does not store an empty value, and an empty one is read as a missing one.
         "" => "is empty",
         "-" => "is how ZFS shows a missing value",
         _ => return Ok(text.to_owned()),
@@ -356,7 +356,7 @@ fn line(text: &str) -> Result<String, BadValue> {
     Err(BadValue::new(text, why).hint("take a value away with `chyves unset`"))
 }
 
-/// Whether it is a plain name, or an absolute path of a file.
+/// Whether it is a plain name, or the absolute path of a file.
 fn is_file_path(text: &str) -> bool {
     let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
     let absolute = text.starts_with('/') && !text.ends_with('/') && !text.split('/').any(|part| part == "..");
@@ -364,7 +364,7 @@ fn is_file_path(text: &str) -> bool {
 }
 
 fn number(text: &str, min: u32, max: u32) -> Option<u32> {
-    // `u32::from_str` takes a plus sign, which a second spelling of the same number would be.
+    // `u32::from_str` accepts a plus sign, which would allow two spellings of the same number.
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|n| plain && (min..=max).contains(n))
 }
@@ -379,7 +379,7 @@ fn seconds(text: &str) -> Option<u32> {
     number(digits, 0, u32::MAX).and_then(|n| n.checked_mul(factor))
 }
 
-/// Reads `WxH` within what both hypervisors can show.
+/// Parses `WxH` within the limits of both hypervisors.
 pub fn resolution(text: &str) -> Option<(u16, u16)> {
     let (w, h) = text.split_once('x')?;
     let (w, h) = (number(w, 640, 3840)?, number(h, 480, 2160)?);

@@ -1,13 +1,14 @@
-//! The registry of every setting. Nothing else in the program knows a key's rules: validation at `set`, `get all`,
-//! `list properties`, completion, `chyves-properties(7)` and the JSON Schema all read the rows of [`catalog`].
+//! The registry of all settings. It is the only place with rules about keys: validation at `set`, `get all`, `list
+//! properties`, completion, `chyves-properties(7)` and the JSON Schema all use the rows of [`catalog`].
 //!
-//! * [`kind`]: what values a property may have
-//! * [`catalog`]: one row a property
+//! * [`kind`]: the kinds of values
+//! * [`catalog`]: one row for each property
 //! * [`reach`]: which values reach the host
-//! * [`settings`]: what a guest's datasets say, with the source of each value
-//! * [`keys`]: the typed names that code reads settings by
+//! * [`settings`]: the settings of a guest's datasets, with the source of each value
+//! * [`keys`]: constants for the keys
 //!
-//! To add a property: one row in its module of [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that reads it.
+//! To add a property: one row in its module of [`catalog`], one constant in [`keys`], and the field of `guest::Spec` that
+//! reads it.
 
 pub mod catalog;
 pub mod keys;
@@ -21,18 +22,18 @@ use reach::Reaches;
 
 pub use settings::{Setting, Settings, Source};
 
-/// The prefix of every property's name on a dataset.
+/// The prefix of the ZFS user properties.
 pub const PREFIX: &str = "chyves:";
 
-/// The largest value that every version of ZFS stores, in bytes.
+/// The maximum size of a value in bytes that every version of ZFS can store.
 pub const VALUE_LIMIT: usize = 1023;
 
 /// Where a property may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// On a guest; on `defaults` and on groups it is inherited by the guests below.
+    /// On a guest; on `defaults` and on groups, from which guests below inherit it.
     Guest,
-    /// On a guest alone: it is that guest's identity or state, so nothing may inherit it.
+    /// Only on a guest: it is the guest's identity or state and must not be inherited.
     GuestOnly,
     /// On a pool's root, for all guests of the host.
     Global,
@@ -45,7 +46,7 @@ pub enum Scope {
 /// When a change of a property takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// At once.
+    /// Immediately.
     Now,
     /// At the guest's next start or reboot.
     Start,
@@ -54,7 +55,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// As the documentation says it.
+    /// The text for documentation.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Now => "at once",
@@ -64,23 +65,23 @@ impl Effect {
     }
 }
 
-/// What a property is when nothing sets it.
+/// The value of a property that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unset {
     /// This value.
     Value(&'static str),
     /// Nothing; shown as `-`.
     Nothing,
-    /// A value that follows from other things, which the text names.
+    /// A derived value; the text describes its source.
     Derived(&'static str),
 }
 
 /// Who writes a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anyone by `set` and `unset`.
+    /// Users, by `set` and `unset`.
     Free,
-    /// chyves alone; the text says by which command.
+    /// Only chyves; the text names the command.
     Kept(&'static str),
 }
 
@@ -89,38 +90,38 @@ pub enum Access {
 pub struct Property {
     /// The key; `{n}` stands for a number from 0.
     pub key: &'static str,
-    /// The numbers that `{n}` may be, the first and the last.
+    /// The range of numbers for `{n}`, inclusive.
     pub numbers: (u16, u16),
     /// Where it may be set.
     pub scope: Scope,
-    /// What values it may have.
+    /// The kind of its values.
     pub kind: Kind,
-    /// What it is when nothing sets it.
+    /// Its value if it is not set.
     pub unset: Unset,
     /// When a change takes effect.
     pub effect: Effect,
     /// Who writes it.
     pub access: Access,
-    /// Whether its values reach the host: name or do something outside of the guest.
+    /// Whether its values reach the host, that is, name or do something outside of the guest.
     pub reach: Reaches,
-    /// One line, no full stop.
+    /// A summary of one line without a full stop.
     pub summary: &'static str,
-    /// What it changes, in sentences.
+    /// A description in full sentences.
     pub detail: &'static str,
-    /// The first version that knows it.
+    /// The first version that supports it.
     pub since: &'static str,
-    /// Older and other spellings that are accepted.
+    /// Older and alternative spellings that are accepted.
     pub aliases: &'static [&'static str],
 }
 
 impl Property {
-    /// Whether it is a setting of guests, wherever it is set.
+    /// Whether it is a setting of guests, wherever it is stored.
     pub fn of_guests(&self) -> bool {
         matches!(self.scope, Scope::Guest | Scope::GuestOnly)
     }
 }
 
-/// A key that was looked up: the row and the key in its present spelling with its number filled in.
+/// The result of looking up a key: the row, and the key in its present spelling with its number.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// The row.
@@ -129,10 +130,10 @@ pub struct Known {
     pub key: String,
 }
 
-/// If `key` fits `pattern` (which may hold one `{n}`), the number in it or 0.
+/// If `key` matches `pattern` (which may contain one `{n}`), the number in it or 0.
 fn fits(pattern: &str, key: &str) -> Option<u16> {
-    // No pattern begins with its number, so most are none of this key's at a glance: every setting of every guest is
-    // looked up here.
+    // No pattern begins with its number, so that comparing the first byte excludes most patterns quickly: this runs for
+    // every setting of every guest.
     if pattern.bytes().next() != key.bytes().next() {
         return None;
     }
@@ -140,15 +141,15 @@ fn fits(pattern: &str, key: &str) -> Option<u16> {
         return (pattern == key).then_some(0);
     };
     let digits = key.strip_prefix(front)?.strip_suffix(back)?;
-    // One spelling a number: no leading zeros, no sign.
+    // One spelling for each number: no leading zeros, no sign.
     let canonical = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     if canonical { digits.parse().ok().filter(|n| *n < 1000) } else { None }
 }
 
-/// Looks a key up, by its name or an older spelling, in any case.
+/// Looks up a key by its name or an older spelling, ignoring case.
 ///
 /// # Errors
-/// An unknown key, with the nearest known one.
+/// The key is unknown; the hint names the most similar one.
 pub fn find(key: &str) -> Result<Known> {
     let lower = key.to_ascii_lowercase();
     for property in catalog::all() {
@@ -168,11 +169,11 @@ pub fn find(key: &str) -> Result<Known> {
         let inner = find(of)?;
         return Ok(Known { property: &catalog::TRUSTED, key: format!("{}{}", keys::TRUSTED, inner.key) });
     }
-    // With the number that was typed, `net3.modl` is near `net3.model`.
+    // The typed number is inserted, so that `net3.modl` is similar to `net3.model`.
     let digits: String = lower.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
     let number = if digits.is_empty() { "{n}" } else { &digits };
     let names: Vec<String> = catalog::all().filter(|p| p.access == Access::Free).map(|p| p.key.replace("{n}", number)).collect();
-    // `fwcfg_0` is `fw_cfg0` with its marks in other places.
+    // `fwcfg_0` is `fw_cfg0` with other separators.
     let bare = |name: &str| name.replace(['_', '-', '.'], "");
     let same = names.iter().find(|name| bare(name) == bare(&lower)).map(|name| format!("did you mean `{name}`?"));
     let shown = crate::value::printable(key, 60);
@@ -188,10 +189,10 @@ pub fn find(key: &str) -> Result<Known> {
         .hint("`chyves list properties` shows them all; your own notes go under keys that begin with `x.`"))
 }
 
-/// Checks a value for a key and gives it in the form it is stored.
+/// Checks a value for a key and returns its stored form.
 ///
 /// # Errors
-/// A value that the kind does not allow, a newline or tab, or a value longer than every ZFS stores.
+/// The value is invalid for the kind, contains a newline or tab, or is longer than every ZFS can store.
 pub fn check(known: &Known, value: &str) -> Result<String> {
     let refuse = |why: &str| {
         let shown = crate::value::printable(value, 60);
@@ -205,7 +206,7 @@ pub fn check(known: &Known, value: &str) -> Result<String> {
             .hint(known.property.detail));
     }
     if value.contains(['\n', '\r', '\t', '\0']) {
-        // `zfs get` prints them raw, so a reader by lines would be fooled.
+        // `zfs get` prints them unescaped, which would mislead programs that read its output by lines.
         return Err(refuse("a value is one line without tabs"));
     }
     if value.len() > VALUE_LIMIT {
@@ -243,7 +244,7 @@ mod tests {
     fn every_row_declares_whether_it_reaches_the_host() {
         let undeclared: Vec<&str> = catalog::all().filter(|p| matches!(p.reach, Reaches::Undeclared)).map(|p| p.key).collect();
         assert!(undeclared.is_empty(), "say `reach` of {undeclared:?}: see property::reach");
-        // A default that reached the host would reach it on every guest.
+        // A default value that reached the host would do so on every guest.
         for p in catalog::all() {
             if let (Unset::Value(value), Scope::Guest | Scope::GuestOnly) = (p.unset, p.scope) {
                 let always = matches!(p.reach, Reaches::Always(_));

@@ -1,6 +1,6 @@
-//! Which settings reach the host: what they name or do outside of the guest.
+//! Classifies host-reaching settings: those that name or do something outside of the guest.
 //!
-//! A guest may come from anybody, by `receive` or with a pool, and its settings come with it. Those of this class are not
+//! A guest may come from an untrusted source, by `receive` or with a pool, with its settings. Host-reaching ones are not
 //! used before an administrator of this host has trusted them (`guest::trust`). Each row of the catalogue declares its
 //! class; the catalogue's test refuses a row that does not.
 //!
@@ -11,30 +11,30 @@ use crate::device::{SerialEnd, parse_serial_end};
 use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
 use serde::{Serialize, Serializer};
 
-/// How a setting reaches the host.
+/// In which way a setting reaches the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
-    /// Its value can make the host run a program, or code of somebody's choice.
+    /// Its value can make the host run arbitrary programs or code.
     RunsProgram,
-    /// Its value names a file or folder of the host.
+    /// Its value names a file or directory of the host.
     NamesPath,
     /// Its value names a device of the host.
     UsesDevice,
-    /// Its value makes a process of the host listen where others can connect.
+    /// Its value makes a process of the host listen on a port that others can connect to.
     OpensPort,
-    /// Its value attaches the guest to a network of the host's choice.
+    /// Its value attaches the guest to a network of the host.
     JoinsNetwork,
-    /// Its value lets the guest start without anybody asking for it.
+    /// Its value makes the guest start automatically.
     StartsByItself,
-    /// Its value lets the hypervisor do more on the host than by default.
+    /// Its value gives the hypervisor process more rights on the host than the default.
     WeakensConfinement,
-    /// Its value makes the host run a loader, which reads the guest's own disks. It counts where no jail confines the loader
-    /// (`guest::trust`).
+    /// Its value makes the host run a loader, which reads the guest's own disks. It only matters if no jail confines the
+    /// loader (`guest::trust`).
     RunsLoader,
 }
 
 impl Reach {
-    /// As tables and documentation show it.
+    /// The text for tables and documentation.
     pub const fn words(self) -> &'static str {
         match self {
             Self::RunsProgram => "runs a program",
@@ -48,10 +48,10 @@ impl Reach {
         }
     }
 
-    /// Whether a value of this class may be why bhyve and its loader get no jail (`vmm::bhyve::jail::reach`).
+    /// Whether a value of this class may prevent bhyve and its loader from running in a jail (`vmm::bhyve::jail::reach`).
     pub const fn may_prevent_jail(self) -> bool {
         match self {
-            // A socket of netgraph is not in a jail; which networks use one only the whole of the settings tells.
+            // netgraph sockets are not available in a jail; only the settings as a whole show which networks use one.
             Self::RunsProgram | Self::NamesPath | Self::UsesDevice | Self::JoinsNetwork | Self::WeakensConfinement => true,
             Self::OpensPort | Self::StartsByItself | Self::RunsLoader => false,
         }
@@ -67,23 +67,23 @@ impl Serialize for Reach {
 /// Whether values of a property reach the host.
 #[derive(Debug, Clone, Copy)]
 pub enum Reaches {
-    /// The row does not say. Treated as the worst, and refused by the catalogue's test.
+    /// Not declared. Treated as the most dangerous class, and refused by the catalogue's test.
     Undeclared,
-    /// No value does.
+    /// No value reaches the host.
     Never,
-    /// Every value does.
+    /// Every value reaches the host.
     Always(Reach),
-    /// Some values do.
+    /// Some values reach the host.
     When {
-        /// How, and which values, for documentation.
+        /// The text for documentation: which values, and in which way.
         words: &'static str,
-        /// What one value does.
+        /// Classifies one value.
         of: fn(&str) -> Option<Reach>,
     },
 }
 
 impl Reaches {
-    /// What one value does on the host.
+    /// Classifies one value.
     pub fn of(self, value: &str) -> Option<Reach> {
         match self {
             Self::Undeclared => Some(Reach::RunsProgram),
@@ -93,7 +93,7 @@ impl Reaches {
         }
     }
 
-    /// As documentation shows it; none where no value reaches the host.
+    /// The text for documentation; `None` if no value reaches the host.
     pub const fn words(self) -> Option<&'static str> {
         match self {
             Self::Never => None,
@@ -104,24 +104,24 @@ impl Reaches {
     }
 }
 
-/// What an address to listen on opens: anything but loopback can be reached from outside. A value that can't be read is
-/// taken for the worst; so below.
+/// An address to listen on: all except loopback addresses are reachable from outside. Invalid values are treated as the
+/// most dangerous ones, here and below.
 pub(super) fn address(value: &str) -> Option<Reach> {
     let loopback = value.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback());
     (!loopback).then_some(Reach::OpensPort)
 }
 
-/// A port that was chosen; 0 lets chyves choose a free one.
+/// An explicit port; with 0, chyves chooses a free one.
 pub(super) fn port(value: &str) -> Option<Reach> {
     (value != "0").then_some(Reach::OpensPort)
 }
 
-/// Whether a guest starts with the host.
+/// Whether a guest starts when the host boots.
 pub(super) fn boot(value: &str) -> Option<Reach> {
     (value != "0").then_some(Reach::StartsByItself)
 }
 
-/// The far end of a serial port.
+/// The host end of a serial port.
 #[allow(clippy::unnecessary_wraps)] // the form of `Reaches::When`
 pub(super) fn serial(value: &str) -> Option<Reach> {
     Some(match parse_serial_end(value) {
@@ -131,7 +131,7 @@ pub(super) fn serial(value: &str) -> Option<Reach> {
     })
 }
 
-/// A TPM of the host, or the socket of a program that plays one.
+/// A TPM of the host, or the socket of an emulator.
 #[allow(clippy::unnecessary_wraps)] // the form of `Reaches::When`
 pub(super) fn tpm(value: &str) -> Option<Reach> {
     Some(match value.parse::<Tpm>() {
@@ -140,7 +140,7 @@ pub(super) fn tpm(value: &str) -> Option<Reach> {
     })
 }
 
-/// An item for the firmware: text, or the content of a file of the host.
+/// A fw_cfg item: text, or the content of a file on the host.
 pub(super) fn fw_cfg(value: &str) -> Option<Reach> {
     match value.parse::<FwCfg>() {
         Ok(FwCfg { content: FwCfgContent::Text(_), .. }) => None,
@@ -153,7 +153,7 @@ pub(super) fn confine(value: &str) -> Option<Reach> {
     (value != Level::Full.word()).then_some(Reach::WeakensConfinement)
 }
 
-/// How the guest boots: by a loader that is a program of the host and reads what the guest wrote, or by firmware in its VM.
+/// How the guest boots: by a loader that runs on the host and reads what the guest wrote, or by firmware in the VM.
 pub(super) fn loader(value: &str) -> Option<Reach> {
     match value {
         "uefi" | "bios" => None,
@@ -161,27 +161,27 @@ pub(super) fn loader(value: &str) -> Option<Reach> {
     }
 }
 
-/// User ids: those of a range that a guest brought may be somebody's here.
+/// User ids: those in a range that came with a guest may be in use on this host.
 pub(super) fn uids(value: &str) -> Option<Reach> {
     (value.parse() != Ok(FIRST_UID)).then_some(Reach::WeakensConfinement)
 }
 
-/// The boot recipe: one that is read from the guest's own files can name any disk of the host to grub-bhyve.
+/// The boot recipe: one that is read from the guest's own files can pass any disk of the host to grub-bhyve.
 pub(super) fn recipe(value: &str) -> Option<Reach> {
     crate::vmm::grub::is_own(value).then_some(Reach::NamesPath)
 }
 
-/// A path of the host, where the value is not a plain name in the guest's own folder.
+/// A path of the host, unless the value is a plain name in the guest's own folder.
 pub(super) fn path(value: &str) -> Option<Reach> {
     value.contains('/').then_some(Reach::NamesPath)
 }
 
-/// How a network interface is connected. With `user` the guest's packets leave as the host's own.
+/// How a NIC is connected. With `user`, the guest's packets are sent as the host's own.
 pub(super) fn backend(value: &str) -> Option<Reach> {
     (value != "auto").then_some(Reach::JoinsNetwork)
 }
 
-/// Whether a server of addresses is run.
+/// Whether a DHCP server is run.
 pub(super) fn dhcp(value: &str) -> Option<Reach> {
     (value != "no").then_some(Reach::RunsProgram)
 }

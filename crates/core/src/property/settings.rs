@@ -1,22 +1,23 @@
-//! What datasets say about one guest, with the source of each value: local, received, inherited from where, default.
+//! The settings that apply to one guest, with the source of each value: local, received, inherited from a dataset, default.
 //!
-//! Inheritance is computed here from the ancestors' own values, so readers ask ZFS for local and received ones only.
+//! Inheritance is computed here from the ancestors' own values, so that only local and received ones have to be read from
+//! ZFS.
 
 use super::{Known, PREFIX, Unset, catalog};
 use crate::value::Dataset;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Set on the dataset itself.
     Local,
-    /// Came with a stream.
+    /// Received with a stream.
     Received,
     /// Set on this ancestor.
     Inherited(Dataset),
-    /// The program's own.
+    /// The program's default.
     Default,
     /// There is no value.
     None,
@@ -40,16 +41,16 @@ impl Serialize for Source {
     }
 }
 
-/// A value as it stands on one dataset.
+/// A value that is set on one dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Own {
     /// The value.
     pub value: String,
-    /// Whether it came with a stream.
+    /// Whether it was received with a stream.
     pub received: bool,
 }
 
-/// The values that stand on one dataset, by key without the prefix.
+/// The values that are set on one dataset, by key without the prefix.
 pub type OwnValues = BTreeMap<String, Own>;
 
 /// One key's value and its source.
@@ -57,9 +58,9 @@ pub type OwnValues = BTreeMap<String, Own>;
 pub struct Setting {
     /// The key.
     pub property: String,
-    /// The value, `None` where there is none.
+    /// The value, or `None`.
     pub value: Option<String>,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
 }
 
@@ -76,7 +77,7 @@ impl Settings {
         Self { own, above }
     }
 
-    /// The same place with other own values.
+    /// The same ancestors with other own values.
     #[must_use]
     pub fn with_own(&self, own: OwnValues) -> Self {
         Self { own, above: self.above.clone() }
@@ -97,12 +98,12 @@ impl Settings {
         &self.own
     }
 
-    /// Whether the dataset's own value came with a stream.
+    /// Whether the dataset's own value was received with a stream.
     pub fn is_received(&self, key: &str) -> bool {
         self.own.get(key).is_some_and(|o| o.received)
     }
 
-    /// The value that holds, with its source. Keys of the scope `GuestOnly` inherit nothing.
+    /// The effective value, with its source. Keys of the scope `GuestOnly` are not inherited.
     pub fn get(&self, known: &Known) -> Setting {
         let found = |value: &str, source| Setting { property: known.key.clone(), value: Some(value.to_owned()), source };
         if let Some(own) = self.own.get(&known.key) {
@@ -121,12 +122,12 @@ impl Settings {
         }
     }
 
-    /// The value that holds for a key of the catalogue; unknown keys have none.
+    /// The effective value of a key; `None` for unknown keys.
     pub fn value(&self, key: &str) -> Option<String> {
         super::find(key).ok().and_then(|known| self.get(&known).value)
     }
 
-    /// Every value that holds here and is set somewhere, by key: the guest's own and what it inherits.
+    /// Every effective value that is set somewhere, by key: the guest's own and inherited ones.
     pub fn that_hold(&self) -> BTreeMap<String, String> {
         let mut all: BTreeMap<String, String> = BTreeMap::new();
         for (_, values) in self.above.iter().rev() {
@@ -137,8 +138,8 @@ impl Settings {
         all
     }
 
-    /// The numbers of the devices of a family that this guest itself has: those with at least one own key that begins
-    /// with `family` and a number (`disk0.kind` gives 0 for `disk`).
+    /// The device numbers of a family on this guest itself: those with at least one own key that begins with `family` and a
+    /// number (`disk0.kind` yields 0 for `disk`).
     pub fn numbers(&self, family: &str) -> Vec<u16> {
         let mut numbers: Vec<u16> = self
             .own
@@ -151,7 +152,8 @@ impl Settings {
         numbers
     }
 
-    /// The numbers of a family that hold here, inherited ones included: for what is no device of one guest's own.
+    /// The numbers of a family with effective values, including inherited ones: for families that are not devices of a
+    /// single guest.
     pub fn numbers_that_hold(&self, family: &str) -> Vec<u16> {
         let mut numbers: Vec<u16> = std::iter::once(&self.own)
             .chain(self.above.iter().map(|(_, values)| values.as_ref()))
@@ -163,8 +165,8 @@ impl Settings {
         numbers
     }
 
-    /// Every key that holds here, in the catalogue's order; numbered keys for the devices that the guest has; then
-    /// annotations and keys that this version does not know.
+    /// Every effective setting, in the catalogue's order; numbered keys for the guest's own devices; then annotations and
+    /// keys that this version does not know.
     pub fn all(&self) -> Vec<Setting> {
         let mut shown = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
@@ -175,7 +177,7 @@ impl Settings {
             };
             for key in keys {
                 let setting = self.get(&Known { property, key: key.clone() });
-                // What chyves keeps for special occasions is noise where the occasion is not.
+                // Recorded properties are only shown if they are set.
                 let kept = matches!(property.access, super::Access::Kept(_));
                 if setting.value.is_some() || !kept {
                     shown.push(setting);
@@ -192,12 +194,12 @@ impl Settings {
     }
 }
 
-/// The key in a ZFS property's name, if it is one of ours.
+/// The key in a ZFS property's name, if it has our prefix.
 pub fn key_of(zfs_name: &str) -> Option<&str> {
     zfs_name.strip_prefix(PREFIX)
 }
 
-/// The ZFS property's name of a key.
+/// The name of a key's ZFS property.
 pub fn zfs_name(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
@@ -231,7 +233,7 @@ mod tests {
         assert_eq!(get("cpu"), "2 inherited from tank/chyves/guests");
         assert_eq!(get("loader"), "uefi default");
         assert_eq!(get("net10.mac"), "- -");
-        // What is one guest's own is inherited by nobody.
+        // Properties of a single guest are not inherited.
         assert_eq!(get("description"), "- -");
     }
 
@@ -239,7 +241,7 @@ mod tests {
     fn devices_are_those_that_the_guest_itself_has() {
         let s = settings();
         assert_eq!(s.numbers("disk"), [0]);
-        // A default for NIC 0 gives nobody a NIC 0.
+        // A default for NIC 0 does not create a NIC 0.
         assert_eq!(s.numbers("net"), [10]);
         assert!(s.all().iter().any(|x| x.property == "net10.model"));
         assert!(s.all().iter().any(|x| x.property == "x.a"));

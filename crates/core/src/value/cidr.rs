@@ -1,4 +1,4 @@
-//! An address with the length of its network's prefix, as `10.0.0.1/24`.
+//! An address with its prefix length, such as `10.0.0.1/24`.
 
 use super::{BadValue, serde_by_text};
 use std::net::IpAddr;
@@ -9,12 +9,12 @@ use std::str::FromStr;
 pub struct Cidr {
     /// The address.
     pub address: IpAddr,
-    /// How many bits of it are the network's.
+    /// The length of the network prefix in bits.
     pub prefix: u8,
 }
 
 impl Cidr {
-    /// The network that the address is in.
+    /// The network of the address.
     #[must_use]
     pub fn network(self) -> Self {
         let address = match self.address {

@@ -1,9 +1,9 @@
-//! Names of ZFS datasets and snapshots: exact, whole, never a pattern.
+//! Names of ZFS datasets and snapshots: full names, never patterns.
 
 use super::{BadValue, SnapshotName, serde_by_text};
 use std::str::FromStr;
 
-/// A file system or volume by its whole name, `tank/chyves/guests/web01`: at most 255 bytes.
+/// A file system or volume by its full name, such as `tank/chyves/guests/web01`: at most 255 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dataset(String);
 
@@ -13,13 +13,13 @@ impl Dataset {
         &self.0
     }
 
-    /// The dataset below this one called `name`, which must be one component.
+    /// The child dataset called `name`, which must be one component.
     #[must_use]
     pub fn child(&self, name: impl AsRef<str>) -> Self {
         Self(format!("{}/{}", self.0, name.as_ref()))
     }
 
-    /// The dataset above, or none for a pool.
+    /// The parent dataset, or `None` for a pool.
     pub fn parent(&self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(above, _)| Self(above.to_owned()))
     }
@@ -34,12 +34,12 @@ impl Dataset {
         self.0.split_once('/').map_or(self.0.as_str(), |(pool, _)| pool)
     }
 
-    /// Whether this is `other` or lies below it. Compares whole components: `web` is not above `web01`.
+    /// Whether this is `other` or below it. Compares whole components: `web` is not above `web01`.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// How many components lie below `above`, or none if this is not within it.
+    /// The number of components below `above`, or `None` if this is not within it.
     pub fn depth_below(&self, above: &Self) -> Option<usize> {
         self.is_within(above).then(|| self.0[above.0.len()..].matches('/').count())
     }
@@ -65,7 +65,7 @@ impl FromStr for Dataset {
             if part.starts_with('-') {
                 return Err(refuse("is not a dataset name: a part begins with `-`"));
             }
-            // ZFS itself allows blanks; `%` appears in names that a receive under way uses.
+            // ZFS itself allows blanks; `%` occurs in names during a running receive.
             if !part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | ' ' | '%')) {
                 return Err(refuse("is not a dataset name"));
             }
@@ -91,12 +91,12 @@ impl AsRef<str> for Dataset {
 
 serde_by_text!(Dataset);
 
-/// A snapshot by its whole name, `tank/chyves/guests/web01@before`.
+/// A snapshot by its full name, such as `tank/chyves/guests/web01@before`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotRef {
-    /// What it is a snapshot of.
+    /// The dataset.
     pub dataset: Dataset,
-    /// The part behind `@`.
+    /// The part after `@`.
     pub name: SnapshotName,
 }
 

@@ -1,22 +1,22 @@
 //! The path of a file of chyves: below a dataset's mount point, or elsewhere on the host.
 //!
-//! What is below a mount point may have come from anybody, so that the two parts stay apart until the file is opened:
-//! nothing in the second may lead out of the first (chyves-host `safe`).
+//! Files below a mount point may have been placed there by anybody. Therefore the two parts are kept separate until the
+//! file is opened: no symbolic link in the second part may leave the first (chyves-host `safe`).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// What stands between the two parts where both are one text; every program reads such a path as it is meant.
+/// The separator of the two parts in a single text; every program interprets such a path as intended.
 const MARK: &str = "/./";
 
-/// A path, which is shown in one piece.
+/// A path, which is shown as one text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FilePath {
     /// Below the mount point of a dataset.
     Below {
         /// The mount point.
         mount: String,
-        /// The path from there.
+        /// The path relative to the mount point.
         path: String,
     },
     /// Elsewhere: in the runtime folder, a device, or a file that an administrator named.
@@ -24,18 +24,18 @@ pub enum FilePath {
 }
 
 impl FilePath {
-    /// Below the mount point of a dataset.
+    /// A path below the mount point of a dataset.
     pub fn below(mount: impl Into<String>, path: impl Into<String>) -> Self {
         Self::Below { mount: mount.into(), path: path.into() }
     }
 
-    /// Elsewhere on the host.
+    /// A path elsewhere on the host.
     pub fn host(path: impl Into<String>) -> Self {
         let path: String = path.into();
         Self::Host(if path.contains(MARK) { path.replace(MARK, "/") } else { path })
     }
 
-    /// A file in the folder that this path names.
+    /// A file in the folder at this path.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
         match self {
@@ -44,7 +44,7 @@ impl FilePath {
         }
     }
 
-    /// Where it is looked for to know which file system it is in.
+    /// A path that determines which file system it is in.
     pub fn within(&self) -> &str {
         match self {
             Self::Below { mount, .. } => mount,

@@ -1,25 +1,25 @@
-//! Ethernet addresses of guests' NICs.
+//! MAC addresses of guests' NICs.
 
 use super::{BadValue, serde_by_text};
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A unicast Ethernet address.
+/// A unicast MAC address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac([u8; 6]);
 
 impl Mac {
-    /// The address that NIC `number` of a guest has unless one is set: locally administered, from the guest's UUID
-    /// alone, so that renaming, moving or adding devices never changes it. 46 bits of a hash: with 10,000 NICs on a
-    /// network the chance that any two agree is below one in a million.
+    /// The default address of NIC `number` of a guest: locally administered and derived only from the guest's UUID, so that
+    /// renaming, moving or adding devices never changes it. It contains 46 bits of a hash: with 10,000 NICs on a network,
+    /// the probability of a collision is below one in a million.
     pub fn derived(guest: Uuid, number: u16) -> Self {
         let hash = Uuid::new_v5(&guest, format!("net{number}").as_bytes());
         let b = hash.as_bytes();
-        // Not bytes 6 and 8: they carry the version bits of the UUID format.
+        // Bytes 6 and 8 are not used: they contain version bits of the UUID format.
         Self([(b[0] & 0xfc) | 0x02, b[1], b[2], b[3], b[4], b[5]])
     }
 
-    /// The six bytes in the order they are sent.
+    /// The six bytes in transmission order.
     pub const fn octets(self) -> [u8; 6] {
         self.0
     }

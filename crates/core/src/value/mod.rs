@@ -1,7 +1,7 @@
-//! Names, sizes and addresses: text becomes one of these once, where it enters, and never goes back to `String` inside.
+//! Names, sizes and addresses: text is converted to one of these types once, at the boundary, and stays typed inside.
 //!
-//! Not here: what a property may hold (`property::kind`), which builds on these types.
-//! To add one: a file with the type, `FromStr`, `Display`, `serde` by its text, and tests that print ∘ parse is the identity.
+//! Not here: the values of properties (`property::kind`), which use these types. To add one: a file with the type,
+//! `FromStr`, `Display`, `serde` through its text form, and tests that printing and parsing are inverse.
 
 mod cidr;
 mod dataset;
@@ -17,14 +17,14 @@ pub use mac::Mac;
 pub use name::{GuestName, IfName, ImageName, RESERVED, SnapshotName};
 pub use size::{DiskSize, Size};
 
-/// Why a piece of text is not a value of the wanted type. Reads as the end of a sentence: "`x` …".
+/// Why a text is not a value of the expected type. Reads as the end of a sentence: "`x` …".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadValue {
-    /// The text as it came, cut and escaped so that it can be shown.
+    /// The original text, truncated and escaped for display.
     pub text: String,
     /// What is wrong with it, as a fragment: "has a blank".
     pub why: String,
-    /// What would be right, as a sentence for the hint line.
+    /// What would be valid, as a sentence for the hint.
     pub hint: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl BadValue {
         Self { text: printable(text, 60), why: why.into(), hint: None }
     }
 
-    /// The same with a sentence about what would be right.
+    /// Adds a hint about what would be valid.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -50,8 +50,8 @@ impl std::fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-/// Text made safe for one line of a terminal: control characters are written as escapes, and what is longer than
-/// `limit` characters is cut with an ellipsis. For text that came from outside.
+/// Makes text safe for one line of a terminal: control characters are escaped, and text longer than `limit` characters is
+/// truncated with an ellipsis. For text from outside.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {
@@ -68,13 +68,13 @@ pub fn printable(text: &str, limit: usize) -> String {
     out
 }
 
-/// Whether a character can make a line read as something else than it is: marks and overrides of the writing direction,
-/// separators of lines, and what is not visible at all.
+/// Whether a character can make a line appear different from its content: marks and overrides of the writing direction,
+/// line separators, and invisible characters.
 pub fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Implements serde by the text form, so that JSON shows what a person would type.
+/// Implements serde through the text form, so that JSON shows what users would type.
 macro_rules! serde_by_text {
     ($type:ty) => {
         impl serde::Serialize for $type {

@@ -1,12 +1,12 @@
-//! The names a person gives: guests, images, snapshots, interfaces.
+//! Names that users choose: guests, images, snapshots, interfaces.
 //!
-//! A name of one kind can't become a name of another: each is its own type, made only by parsing.
+//! Each kind of name is its own type, created only by parsing, so that they cannot be confused.
 
 use super::{BadValue, serde_by_text};
 use std::str::FromStr;
 
-/// Words that no guest may bear, because a command line may begin with them in either word order. A test of the
-/// command line checks that every command and sub-command is here.
+/// Names that guests must not have, because a command line may begin with them in either word order. A test of the command
+/// line checks that every command and subcommand is included.
 pub const RESERVED: &[&str] = &[
     "add",
     "adopt",
@@ -117,7 +117,7 @@ pub const RESERVED: &[&str] = &[
     "vnc",
 ];
 
-/// The rules that all names share: what a ZFS component, a bhyve VM name, a file name and a command line can all carry.
+/// The rules that all names share, so that they are valid in ZFS datasets, bhyve VM names, file names and command lines.
 fn check(text: &str, what: &str, limit: usize) -> Result<(), BadValue> {
     let rule = || format!("{what} begins with a letter or digit and has letters, digits, `.`, `_` and `-`, at most {limit} characters");
     let refuse = |why: String| Err(BadValue::new(text, why).hint(rule()));
@@ -128,7 +128,7 @@ fn check(text: &str, what: &str, limit: usize) -> Result<(), BadValue> {
         let shown = super::printable(&bad.to_string(), 8);
         let mut bad = BadValue::new(text, format!("has `{shown}`, which a name cannot have")).hint(rule());
         if what.contains("snapshot") {
-            // ZFS and other programs allow blanks and more in it.
+            // ZFS and other programs allow blanks and other characters in it.
             let (old, new) = (super::printable(text, limit), text.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
             bad = bad.hint(format!("{}; rename one that is there: zfs rename -r 'DATASET@{old}' 'DATASET@{new}'", rule()));
         }
@@ -173,7 +173,7 @@ macro_rules! name_type {
 }
 
 name_type! {
-    /// A guest's name: 1 to 63 characters, never a command's word.
+    /// A guest's name: 1 to 63 characters, never the name of a command.
     GuestName
 }
 name_type! {
@@ -181,7 +181,8 @@ name_type! {
     ImageName
 }
 name_type! {
-    /// The part of a snapshot's name behind `@`: 1 to 100 characters; foreign ones may also have `:` and `%`.
+    /// The part of a snapshot's name after `@`: 1 to 100 characters; snapshots of other programs may also contain `:` and
+    /// `%`.
     SnapshotName
 }
 name_type! {
@@ -214,7 +215,7 @@ impl FromStr for SnapshotName {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        // zrepl and sanoid put times with `:` into names; those must be nameable too.
+        // zrepl and sanoid use times with `:` in names, which must be valid here too.
         check(&text.replace(':', "-"), "a snapshot's name", 100).map_err(|e| BadValue { text: super::printable(text, 60), ..e })?;
         Ok(Self(text.to_owned()))
     }
@@ -225,7 +226,7 @@ impl FromStr for IfName {
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
         check(text, "an interface's name", 15)?;
-        // Linux has settings of all and of new interfaces under these names.
+        // Linux uses these names for the settings of all interfaces and of new ones.
         if matches!(text, "all" | "default") {
             return Err(BadValue::new(text, "stands for interfaces in general").hint("choose another name: lan, bridge0"));
         }

@@ -25,15 +25,15 @@ impl Size {
         self.0
     }
 
-    /// Whole mebibytes, rounded up: what a hypervisor's `-m` takes.
+    /// The size in mebibytes, rounded up, for a hypervisor's `-m`.
     pub const fn mib_up(self) -> u64 {
         self.0.div_ceil(1 << 20)
     }
 
-    /// Parses text where a bare number means `bare` bytes a unit (1 for disks, 2²⁰ for memory).
+    /// Parses text; the unit of a bare number is `bare` bytes (1 for disks, 2²⁰ for memory).
     ///
-    /// Accepts a whole number or a decimal fraction with `K M G T P E`, each also with `B` or `iB` behind, either case.
-    /// All of them are powers of 1024.
+    /// Accepts a whole number or a decimal fraction with a suffix `K M G T P E`, each optionally followed by `B` or `iB`,
+    /// in either case. All of them are powers of 1024.
     pub fn parse_with(text: &str, bare: u64) -> Result<Self, BadValue> {
         let refuse = |why: &str| BadValue::new(text, why).hint("write a size as 512M, 8G or 1.5T (powers of 1024)");
         let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
@@ -67,7 +67,7 @@ impl Size {
         bytes.checked_add(part).map(Self).ok_or_else(|| refuse("is too large"))
     }
 
-    /// Rounded for people, three digits as `zfs list` shows: `1.50G`, `12.3M`, `512`.
+    /// Rounded to three digits for display, as in `zfs list`: `1.50G`, `12.3M`, `512`.
     pub fn human(self) -> String {
         let Some((letter, power)) = UNITS.iter().rev().find(|(_, power)| self.0 >= 1 << power) else {
             return self.0.to_string();
@@ -91,7 +91,7 @@ impl FromStr for Size {
     }
 }
 
-/// Exact: the largest unit that divides it, so that parsing gives the same number back.
+/// Exact: in the largest unit that divides the size, so that parsing yields the same number.
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let unit = UNITS.iter().rev().find(|(_, power)| self.0 != 0 && self.0.is_multiple_of(1 << power));
@@ -104,17 +104,17 @@ impl std::fmt::Display for Size {
 
 serde_by_text!(Size);
 
-/// The size of a disk as a person gives it: whole sectors, and so many that it is no slip (`--size 8` for `8G`).
+/// The size of a disk as users specify it: whole sectors, and large enough to exclude typing errors (`--size 8` for `8G`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DiskSize(Size);
 
-/// The smallest disk that can be asked for.
+/// The minimum size of a new disk.
 const LEAST_DISK: Size = Size::bytes(64 << 10);
-/// The unit that every bus counts disks in, in bytes.
+/// The unit in bytes that every bus uses for sizes of disks.
 const SECTOR: u64 = 512;
 
 impl DiskSize {
-    /// The number of bytes.
+    /// The size.
     pub const fn get(self) -> Size {
         self.0
     }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 const BLOCK: &str = "nocache, direct, ro, sectorsize=N or N/M, nodelete, bootindex=N and ser=TEXT are";
 
-/// The block options among the words.
+/// Parses the block options.
 fn block(words: &mut Words<'_>) -> Result<BlockOptions, Why> {
     Ok(BlockOptions {
         nocache: words.flag("nocache"),
@@ -23,7 +23,7 @@ fn block(words: &mut Words<'_>) -> Result<BlockOptions, Why> {
     })
 }
 
-/// The serial number: never bhyve's own, which follows from the path.
+/// The serial number: never bhyve's default, which is derived from the path.
 fn serial(words: &mut Words<'_>, owner: Owner, port: usize) -> Result<DiskSerial, Why> {
     match words.value("ser")? {
         Some(serial) => Ok(serial),
@@ -52,7 +52,7 @@ pub(super) fn ahci_hd(mut words: Words<'_>, owner: Owner) -> Result<Disk, Why> {
     words.end(&format!("nmrr=N, rev=TEXT, model=TEXT, {BLOCK}")).map(|()| disk)
 }
 
-/// A disk, or with `ram=` one in memory.
+/// A disk; with `ram=` one in memory.
 pub(super) fn nvme(mut words: Words<'_>, owner: Owner) -> Result<Device, Why> {
     const KNOWN: &str = "ram=MEGABYTES or a path, maxq=N, qsz=N, ioslots=N, sectsz=512|4096|8192, eui64=N, dsm=auto|enable|disable,";
     let memory: Option<u64> = words.parse("ram")?;
@@ -88,7 +88,7 @@ pub(super) fn nvme(mut words: Words<'_>, owner: Owner) -> Result<Device, Why> {
     })
 }
 
-/// A number that 0 is none of: bhyve ends at some of them, and passes over others.
+/// A number other than 0: bhyve exits on 0 for some of them, and ignores others.
 fn at_least_one<T: FromStr + Default + PartialEq>(words: &mut Words<'_>, key: &str) -> Result<Option<T>, Why> {
     match words.parse::<T>(key)? {
         Some(number) if number == T::default() => Err(format!("{key}=0 leaves the controller none; it is 1 at least")),
@@ -96,7 +96,7 @@ fn at_least_one<T: FromStr + Default + PartialEq>(words: &mut Words<'_>, key: &s
     }
 }
 
-/// A number as C writes it: decimal or with 0x.
+/// A number in C notation: decimal or with 0x.
 fn number(text: &str) -> Result<u64, Why> {
     let read = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
@@ -105,7 +105,7 @@ fn number(text: &str) -> Result<u64, Why> {
     read.map_err(|_| format!("`{text}` is not a number"))
 }
 
-/// `hd:PATH[,options]` and `cd:[PATH]`, each the beginning of a new port.
+/// `hd:PATH[,options]` and `cd:[PATH]`; each begins a new port.
 pub(super) fn ahci(mut words: Words<'_>, owner: Owner) -> Result<Ahci, Why> {
     let mut drives: Vec<Vec<&str>> = Vec::new();
     for word in words.rest() {
@@ -144,13 +144,13 @@ pub(super) fn optical(mut words: Words<'_>) -> Result<Optical, Why> {
         Some(path) if path.starts_with('/') => Some(Backing::at(path)),
         Some(other) => return Err(format!("`{other}` is not an absolute path of a medium")),
     };
-    // A medium is never written.
+    // A medium is always read-only.
     let _ = words.flag("ro");
     let drive = Optical { medium, bootindex: words.parse("bootindex")? };
     words.end("ro and bootindex=N are").map(|()| drive)
 }
 
-/// None for knobs of its queues, which bhyve takes as they are.
+/// `None` if it has queue parameters, which are passed to bhyve as they are.
 pub(super) fn scsi(mut words: Words<'_>) -> Result<Option<Scsi>, Why> {
     if words.has_any(&["backend", "ctl_ringsz", "evt_ringsz", "req_ringsz", "num_queues", "seg_max", "thr_per_q"]) {
         return Ok(None);

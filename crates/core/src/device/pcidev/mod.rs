@@ -1,10 +1,10 @@
-//! `pcidev_{n}`: a device as bhyve's `-s` writes it behind the place, `emulation[,conf]`.
+//! `pcidev_{n}`: a device in the notation of bhyve's `-s` without the slot, `emulation[,conf]`.
 //!
-//! Every emulation of bhyve(8) becomes its type, so that the rules for it hold, a release that does not know it is told,
-//! and QEMU has it as well. What bhyve itself would pass over in silence, a misspelt option, is refused. An emulation that
-//! chyves does not know is kept as text for bhyve. Not here: where the device sits, which is not part of the text.
+//! Every emulation of bhyve(8) is converted to its type, so that its rules apply, an unsupported release is reported, and
+//! QEMU can emulate it as well. Options that bhyve would silently ignore, such as misspelt ones, are refused. An emulation
+//! that chyves does not know is kept as text for bhyve. Not here: the device's PCI address, which is not part of the text.
 //!
-//! To add an emulation: an arm of [`parse_pcidev`], and its reader in the file of its family: [`disks`], [`others`].
+//! To add an emulation: an arm of [`parse_pcidev`], and its parser in the file of its family: [`disks`], [`others`].
 
 mod disks;
 mod others;
@@ -19,15 +19,15 @@ use crate::value::{Mac, printable};
 use uuid::Uuid;
 use words::Words;
 
-/// Reads the far end of a serial port: `stdio`, a terminal device, `tcp=ADDRESS:PORT`.
+/// Parses the host end of a serial port: `stdio`, a terminal device, `tcp=ADDRESS:PORT`.
 ///
 /// # Errors
-/// It is none of these.
+/// The text is none of these.
 pub fn parse_serial_end(text: &str) -> Result<SerialEnd, String> {
     others::serial_end(text)
 }
 
-/// Whose device it is: what the guest can see of it follows from that, unless the text says it.
+/// The owner of a device; identifiers that the text does not state are derived from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The guest.
@@ -36,9 +36,9 @@ pub struct Owner {
     pub number: u16,
 }
 
-/// Numbers of disks and NICs below it are those of the guest's own.
+/// Offset for device numbers in derived identifiers; lower numbers belong to the guest's own disks and NICs.
 const BEYOND: u16 = 0x8000;
-/// So many drives can be on one device.
+/// Maximum number of drives on one device.
 const DRIVES: u16 = 32;
 
 impl Owner {
@@ -54,10 +54,11 @@ impl Owner {
     }
 }
 
-/// Reads the value of a `pcidev_{n}`.
+/// Parses the value of a `pcidev_{n}`.
 ///
 /// # Errors
-/// It begins with a place, its emulation is no word, it has control characters, or conf that does not fit its emulation.
+/// It begins with a slot, the emulation is not a word, it contains control characters, or its conf is invalid for its
+/// emulation.
 pub fn parse_pcidev(text: &str, owner: Owner) -> Result<Device> {
     let refuse = |why: String| {
         Problem::usage(format!("`{}` is not a PCI device", printable(text, 60)))
@@ -80,7 +81,7 @@ pub fn parse_pcidev(text: &str, owner: Owner) -> Result<Device> {
     }
     let words = Words::new(emulation, conf);
     let read = match emulation {
-        // With registers of their own they are bhyve's alone.
+        // With custom register values only bhyve supports them.
         "hostbridge" if conf.is_none() => Ok(Device::HostBridge(HostBridge::Intel)),
         "amd_hostbridge" if conf.is_none() => Ok(Device::HostBridge(HostBridge::Amd)),
         "lpc" => words.nothing(Device::Lpc),

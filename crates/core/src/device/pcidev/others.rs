@@ -1,4 +1,4 @@
-//! NICs, shares, consoles, displays, sound and devices of the host.
+//! NICs, shares, consoles, displays, sound and passthrough devices.
 
 use super::Owner;
 use super::words::{Why, Words, bad};
@@ -9,7 +9,7 @@ use crate::device::{
 use crate::value::printable;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// None for a back end that chyves does not know, which is bhyve's matter.
+/// `None` for a back end that chyves does not know; it is passed to bhyve as it is.
 pub(super) fn nic(mut words: Words<'_>, owner: Owner) -> Result<Option<Nic>, Why> {
     const KNOWN: &str = "mac=ADDRESS, mtu=N, and what the back end takes are";
     let model = if words.emulation() == "e1000" { NicModel::E1000 } else { NicModel::VirtioNet };
@@ -49,7 +49,7 @@ pub(super) fn share(mut words: Words<'_>) -> Result<Share, Why> {
     words.end("NAME=/PATH once, and ro, are").map(|()| share)
 }
 
-/// `NAME=/PATH[,NAME=/PATH]…`, where bhyve makes the sockets.
+/// `NAME=/PATH[,NAME=/PATH]…`: the paths of sockets that bhyve creates.
 pub(super) fn console(mut words: Words<'_>) -> Result<VirtioConsole, Why> {
     let port = |word: &str| match word.split_once('=') {
         Some((name, path)) if path.starts_with('/') => Ok(ConsolePort { name: name.to_owned(), socket: path.to_owned() }),
@@ -83,7 +83,7 @@ pub(super) fn screen(mut words: Words<'_>) -> Result<FrameBuffer, Why> {
     words.end("rfb=[ADDRESS:]PORT, w=N, h=N, vga=io|off, wait and password=TEXT are").map(|()| screen)
 }
 
-/// `PORT`, `ADDRESS:PORT`, `unix:/PATH`; loopback and 5900 where nothing is said.
+/// `PORT`, `ADDRESS:PORT`, `unix:/PATH`; loopback and 5900 by default.
 fn listen(text: Option<&str>) -> Result<VncListen, Why> {
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let Some(text) = text else { return Ok(VncListen::Tcp(SocketAddr::new(LOOPBACK, 5900))) };
@@ -127,7 +127,7 @@ pub(super) fn uart(mut words: Words<'_>) -> Result<Uart, Why> {
     words.end("nothing behind the other end is").map(|()| Uart { end })
 }
 
-/// The far end of a serial port, as it is written.
+/// Parses the host end of a serial port.
 pub(super) fn serial_end(text: &str) -> Result<SerialEnd, Why> {
     if let Some(address) = text.strip_prefix("tcp=") {
         return address.parse().map(SerialEnd::Tcp).map_err(|_| format!("`{}` is not an ADDRESS:PORT", printable(address, 40)));

@@ -1,10 +1,10 @@
-//! What stands behind an emulation's name: words with commas between, taken one by one. What nobody has taken is refused,
-//! where bhyve would pass over it.
+//! The comma-separated words after an emulation's name, which parsers take one by one. Remaining words are refused,
+//! although bhyve would ignore them.
 
 use crate::value::{BadValue, printable};
 use std::str::FromStr;
 
-/// A refusal in words, one sentence without a full stop.
+/// The reason for a refusal, one sentence without a full stop.
 pub(super) type Why = String;
 
 /// The words of one device.
@@ -13,7 +13,7 @@ pub(super) struct Words<'a> {
     words: Vec<&'a str>,
 }
 
-/// A refusal with what would be right.
+/// A refusal with a hint.
 pub(super) fn bad(value: &BadValue) -> Why {
     match &value.hint {
         Some(hint) => format!("{value}; {hint}"),
@@ -30,7 +30,7 @@ impl<'a> Words<'a> {
         self.emulation
     }
 
-    /// The device, if nothing stands behind its name.
+    /// The device, if there are no words after its name.
     pub(super) fn nothing<T>(&self, device: T) -> Result<T, Why> {
         if self.words.is_empty() {
             return Ok(device);
@@ -44,12 +44,12 @@ impl<'a> Words<'a> {
         bare.then(|| self.words.remove(0))
     }
 
-    /// The first word, whatever it is.
+    /// The first word.
     pub(super) fn any(&mut self) -> Option<&'a str> {
         (!self.words.is_empty()).then(|| self.words.remove(0))
     }
 
-    /// The absolute path that comes first.
+    /// The first word, which must be an absolute path.
     pub(super) fn path(&mut self, of: &str) -> Result<String, Why> {
         match self.any() {
             Some(path) if path.starts_with('/') => Ok(path.to_owned()),
@@ -64,13 +64,13 @@ impl<'a> Words<'a> {
         self.words.remove(at).split_once('=').map(|(_, value)| value)
     }
 
-    /// The same, read as what it is to be.
+    /// The same, parsed.
     pub(super) fn parse<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, Why> {
         let Some(text) = self.take(key) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| format!("`{}` is not a valid {key}", printable(text, 40)))
     }
 
-    /// The same for a type that says itself what is wrong.
+    /// The same for a type with its own error message.
     pub(super) fn value<T: FromStr<Err = BadValue>>(&mut self, key: &str) -> Result<Option<T>, Why> {
         self.take(key).map(|text| text.parse().map_err(|e| bad(&e))).transpose()
     }
@@ -83,7 +83,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Takes a word that stands alone.
+    /// Takes a word without a value.
     pub(super) fn flag(&mut self, word: &str) -> bool {
         let at = self.words.iter().position(|w| *w == word);
         at.is_some_and(|at| self.words.remove(at) == word)
@@ -94,12 +94,12 @@ impl<'a> Words<'a> {
         self.words.iter().any(|word| keys.contains(&word.split('=').next().unwrap_or_default()))
     }
 
-    /// Takes all that is left.
+    /// Takes all remaining words.
     pub(super) fn rest(&mut self) -> Vec<&'a str> {
         std::mem::take(&mut self.words)
     }
 
-    /// Refuses what is left. `known`: what would have been right.
+    /// Refuses remaining words. `known`: the valid ones, for the hint.
     pub(super) fn end(&self, known: &str) -> Result<(), Why> {
         match self.words.first() {
             None => Ok(()),

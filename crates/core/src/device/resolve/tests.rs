@@ -1,4 +1,4 @@
-//! Histories of adding and removing, and the corners.
+//! Sequences of additions and removals, and corner cases.
 
 use super::*;
 use crate::device::DeviceClass;
@@ -38,7 +38,7 @@ fn functions_of_one_physical_slot_stay_together() {
     let wants = [passthru(1, 2, 0, 0), passthru(2, 2, 0, 1), passthru(3, 6, 5, 2)];
     assert_eq!(places(&wants), ["22:0", "22:1", "23:2"]);
     assert_eq!(fillers(resolve(&wants).unwrap().iter().map(|p| p.place)), BTreeSet::from([PciPlace::on(23, 0)]));
-    // Two physical slots that would have the same virtual one: the newcomer goes elsewhere and keeps that.
+    // Two physical slots with the same derived virtual slot: the new device gets another one and stores it.
     let first = passthru(1, 2, 0, 0);
     let newcomer = add(&[first], passthru(2, 3, 0, 0)).unwrap();
     assert_eq!((newcomer.place, newcomer.keep), (PciPlace::on(23, 0), true));
@@ -48,7 +48,7 @@ fn functions_of_one_physical_slot_stay_together() {
     assert_eq!(resolve(&[first, passthru(9, 2, 0, 0)]).unwrap_err().message, "`pcidev_1` and `pcidev_9` are both the host's device 2/0/0");
 }
 
-/// Devices of every class, among them functions of a few physical slots.
+/// Devices of every class, including functions of a few physical slots.
 fn any_want() -> impl Strategy<Value = Want> {
     let plain = (0..4usize, 0u32..90).prop_map(|(class, n)| {
         let class = [DeviceClass::Disk, DeviceClass::Nic, DeviceClass::Optical, DeviceClass::Other][class];
@@ -76,7 +76,7 @@ proptest! {
                 }
                 None => {
                     let Ok(new) = add(&there, want) else {
-                        // Refused whole, and only where devices stand in every slot.
+                        // A whole slot is only refused if every slot is in use.
                         prop_assert!(want.host.is_some() && there.len() >= 27);
                         continue;
                     };
@@ -94,7 +94,8 @@ proptest! {
             prop_assert_eq!(all.len(), there.len(), "two share a place");
             let whole: BTreeSet<PciPlace> = all.union(&fillers(all.iter().copied())).copied().collect();
             prop_assert!(whole.iter().all(|place| whole.contains(&place.first_function())));
-            // Together, at their own numbers, and no two physical slots in one.
+            // Functions of a physical slot are in one virtual slot, with their own numbers, and no two physical slots share
+            // one.
             let mut groups: BTreeMap<HostSlot, u8> = BTreeMap::new();
             for (want, p) in there.iter().zip(&placed) {
                 if let Some(host) = want.host {

@@ -1,24 +1,24 @@
-//! acpidump(8), FreeBSD 13.0 on: whether the firmware describes an IOMMU. Needs root; jails and arm64 hosts have nothing to
-//! dump.
+//! acpidump(8), FreeBSD 13.0 on: whether the firmware describes an IOMMU. Requires root; jails and arm64 hosts have no
+//! tables.
 //!
-//! Of the tables only the headings are read; what is in them is other people's grammar.
+//! Only the headings of tables are parsed, because the format of their contents is not stable.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::{Iommu, unreadable};
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "acpidump";
 
-/// The question.
+/// The command that prints all tables.
 pub fn command() -> Cmd {
     Cmd::new(TOOL, ["-t"])
 }
 
-/// Reads the headings of the tables, `  DMAR: Length=136, …`.
+/// Parses the headings of the tables, `  DMAR: Length=136, …`.
 ///
 /// # Errors
-/// There is no heading at all.
+/// There is no heading.
 pub fn parse(text: &str) -> Result<Iommu> {
     let heading = |line: &'_ str| line.split_once(": Length=").map(|(name, _)| name.trim().to_owned());
     let tables: Vec<String> = text.lines().filter_map(heading).collect();
@@ -45,7 +45,7 @@ mod tests {
         for (table, iommu) in [("DMAR", Iommu::Dmar), ("IVRS", Iommu::Ivrs), ("APIC", Iommu::None)] {
             assert_eq!(parse(&format!("{START}/*\n  {table}: Length=136, Revision=1, Checksum=92,\n */\n")).unwrap(), iommu);
         }
-        // A word in the text of another table is no table.
+        // A word in the text of another table is not a heading.
         assert_eq!(parse(&format!("{START}\tOEMID=DMAR, OEM Table ID=IVRS\n")).unwrap(), Iommu::None);
     }
 

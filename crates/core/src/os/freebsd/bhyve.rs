@@ -1,5 +1,5 @@
-//! bhyve(8), FreeBSD 13.0 on, asked what it has: `-s help` (emulations) and, on amd64, `-l help` (devices behind the LPC
-//! bridge). Better than comparing releases where a device's first release is uncertain.
+//! bhyve(8), FreeBSD 13.0 on, as the source of its own features: `-s help` (emulations) and, on amd64, `-l help` (devices
+//! on the LPC bridge). More reliable than comparing releases if the first release of a device is uncertain.
 //!
 //! Not here: running guests with it (`vmm::bhyve`).
 
@@ -7,23 +7,23 @@ use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "bhyve";
 
-/// The question for emulations.
+/// The command that lists emulations.
 pub fn emulations() -> Cmd {
     Cmd::new(TOOL, ["-s", "help"])
 }
 
-/// The question for devices behind the LPC bridge.
+/// The command that lists devices on the LPC bridge.
 pub fn lpc() -> Cmd {
     Cmd::new(TOOL, ["-l", "help"])
 }
 
-/// Reads either answer: one name a line.
+/// Parses the output of either command: one name on each line.
 ///
 /// # Errors
-/// A line that is no name, or no line at all.
+/// A line is not a name, or there are no lines.
 pub fn parse(text: &str) -> Result<Vec<String>> {
     let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let mut names = Vec::new();

@@ -1,7 +1,7 @@
-//! `/var/run/dmesg.boot`, FreeBSD 13.0 on: what the kernel said of the processor when it came up. The only witness of
-//! VT-x and SVM while vmm is not loaded; it may be missing or turned over, so what sysctl says goes first.
+//! `/var/run/dmesg.boot`, FreeBSD 13.0 on: the kernel's messages about the processor at boot. It is the only source about
+//! VT-x and SVM while vmm is not loaded; it may be missing or truncated, so sysctl takes precedence.
 //!
-//! The kernel's buffer survives a warm reboot: of several boots in the file the last one counts.
+//! The kernel's message buffer survives a warm reboot: if the file contains several boots, the last one counts.
 
 use crate::error::Result;
 use crate::os::state::{Vendor, unreadable};
@@ -10,34 +10,34 @@ use std::collections::BTreeSet;
 /// The file.
 pub const FILE: &str = "/var/run/dmesg.boot";
 
-/// What the last boot said of virtualisation.
+/// The virtualisation features reported by the last boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Virtualisation {
-    /// Whose it is.
+    /// The vendor's technique.
     pub vendor: Vendor,
-    /// Whether the firmware has switched it off.
+    /// Whether the firmware has disabled it.
     pub switched_off: bool,
-    /// The words of its features: EPT, UG, NP, NRIP.
+    /// The names of its features: EPT, UG, NP, NRIP.
     pub features: BTreeSet<String>,
 }
 
-/// What was read.
+/// The result of parsing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
-    /// A PC's processor, with what it has of virtualisation.
+    /// A PC's processor, with its virtualisation features, if any.
     Pc(Option<Virtualisation>),
-    /// No PC's processor is described: another architecture, or the beginning of the file is lost.
+    /// No PC processor is described: another architecture, or the beginning of the file is missing.
     Silent,
 }
 
-/// Reads the file.
+/// Parses the file.
 ///
 /// # Errors
-/// The line of virtualisation is not as it should be.
+/// The line about virtualisation has an unexpected form.
 pub fn parse(text: &str) -> Result<Boot> {
     let lines: Vec<&str> = text.lines().collect();
     let Some(cpu) = lines.iter().rposition(|line| line.starts_with("CPU: ")) else { return Ok(Boot::Silent) };
-    // The processor's paragraph: indented lines.
+    // The lines about the processor are indented.
     let paragraph: Vec<&str> = lines[cpu + 1..].iter().take_while(|line| line.starts_with(' ')).copied().collect();
     for (at, line) in paragraph.iter().enumerate() {
         let found = [("VT-x:", Vendor::Intel), ("SVM:", Vendor::Amd)];
@@ -56,7 +56,7 @@ pub fn parse(text: &str) -> Result<Boot> {
     Ok(Boot::Pc(None))
 }
 
-/// `PAT,HLT,EPT,UG,VPID`; none if it is no list of words.
+/// Parses `PAT,HLT,EPT,UG,VPID`; `None` if it is not a list of words.
 fn words(list: &str) -> Option<BTreeSet<String>> {
     let fine = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic());
     let mut words = BTreeSet::new();
@@ -69,12 +69,12 @@ fn words(list: &str) -> Option<BTreeSet<String>> {
     Some(words)
 }
 
-/// A verbose boot spreads them over lines of `Name=0x…<A,B>`.
+/// A verbose boot prints them on several lines of the form `Name=0x…<A,B>`.
 fn verbose(lines: &[&str]) -> Option<BTreeSet<String>> {
     let mut all = BTreeSet::new();
     for (at, line) in lines.iter().enumerate() {
         let Some((_, rest)) = line.split_once("=0x") else {
-            // The next paragraph has begun.
+            // The next paragraph begins here.
             if at > 0 && !line.starts_with("        ") {
                 break;
             }

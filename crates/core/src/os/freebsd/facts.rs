@@ -1,7 +1,7 @@
-//! What FreeBSD's tools printed becomes what is known of the host. What was not asked stays unknown; what can't be read is
-//! a fault, told with the other findings, and keeps nothing else from being known.
+//! Converts the output of FreeBSD's tools to facts about the host. Output that was not requested leaves facts unknown;
+//! output that cannot be parsed becomes a fault, which is reported with the other findings and does not affect other facts.
 //!
-//! Not here: asking (chyves-host), and what follows from it (`check`).
+//! Not here: running the tools (chyves-host), and what follows from the facts (`check`).
 
 use super::sysctl::Values;
 use super::{acpidump, bhyve, dmesg, ifconfig, kldstat, pciconf, sysctl};
@@ -12,14 +12,14 @@ use crate::vmm::bhyve::Release;
 use crate::world::HostFacts;
 use std::collections::BTreeSet;
 
-/// What the tools printed; none where one was not asked, is missing or had nothing to say.
+/// The output of the tools; `None` if one was not run, is missing or printed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Printed {
     /// See [`sysctl`].
     pub sysctl: Option<String>,
     /// See [`kldstat`].
     pub kldstat: Option<String>,
-    /// Modules that are built into the kernel, of those that were asked for.
+    /// Modules that are built into the kernel, of those that were queried.
     pub built_in: Vec<String>,
     /// See [`dmesg`].
     pub dmesg: Option<String>,
@@ -35,11 +35,11 @@ pub struct Printed {
     pub emulations: Option<String>,
     /// See [`bhyve::lpc`].
     pub lpc: Option<String>,
-    /// The names below `/dev/vmm`.
+    /// The names in `/dev/vmm`.
     pub vms: Option<BTreeSet<String>>,
 }
 
-/// Adds what the tools printed to what is known of the host.
+/// Adds the facts in the tools' output to the host's.
 pub fn read(printed: &Printed, host: &mut HostFacts) {
     let mut faults: Vec<Problem> = Vec::new();
     let mut values = Values::default();
@@ -85,7 +85,7 @@ fn keep<T>(faults: &mut Vec<Problem>, result: Result<T>, found: impl FnOnce(T)) 
     }
 }
 
-/// What the kernel says of itself.
+/// The facts from the kernel's sysctls.
 fn kernel(values: &Values, host: &mut HostFacts) -> Result<()> {
     if let Some(text) = values.text("kern.osrelease") {
         let release: Release = text.parse()?;
@@ -125,15 +125,15 @@ fn memory(values: &Values) -> Result<Option<Memory>> {
     }))
 }
 
-/// The bits of `hw.vmm.svm.features` that vmm needs: nested paging, and the next instruction's address saved.
+/// The bits of `hw.vmm.svm.features` that vmm needs: nested paging, and saving the next instruction's address.
 const SVM_NEEDED: u64 = 1 | 1 << 3;
 
-/// What the processor can do. vmm's own word goes before that of the kernel's boot.
+/// The processor's features. vmm's own sysctls take precedence over the boot messages.
 fn cpu(values: &Values, boot: &dmesg::Boot, arm: bool) -> Result<Cpu> {
     let mut cpu = Cpu { model: values.text("hw.model").map(str::to_owned), count: values.number("hw.ncpu")?, ..Cpu::default() };
     if arm {
         cpu.vendor = Some(Vendor::Arm);
-        // vmm comes up in EL2 alone; what the boot said has no word for it.
+        // On arm64, vmm only initialises in EL2; the boot messages do not mention it.
         if values.text("hw.vmm.maxcpu").is_some() {
             (cpu.nested_paging, cpu.unrestricted) = (Some(true), Some(true));
         }
@@ -158,7 +158,7 @@ fn cpu(values: &Values, boot: &dmesg::Boot, arm: bool) -> Result<Cpu> {
         (cpu.vendor, cpu.nested_paging, cpu.switched_off) = (Some(Vendor::Intel), Some(true), Some(false));
         cpu.unrestricted = values.flag("hw.vmm.vmx.cap.unrestricted_guest")?.or(cpu.unrestricted);
     }
-    // 0 where vmm is there and SVM did not come up: then the boot's word stands.
+    // 0 if vmm is loaded and SVM did not initialise: then the boot messages apply.
     if let Some(features) = values.number::<u64>("hw.vmm.svm.features")?.filter(|bits| *bits != 0) {
         (cpu.vendor, cpu.unrestricted, cpu.switched_off) = (Some(Vendor::Amd), Some(true), Some(false));
         cpu.nested_paging = Some(features & SVM_NEEDED == SVM_NEEDED);

@@ -11,7 +11,7 @@ fn every_transcript_is_read_whole() {
         assert!(host.state.faults.is_empty(), "{name}: {:?}", host.state.faults);
         assert!(host.state.system.as_deref().is_some_and(|s| name.starts_with(&s[..4])), "{name}: {:?}", host.state.system);
         assert!(host.state.memory.is_some() && host.state.modules.is_some() && host.state.emulations.is_some(), "{name}");
-        // What was read can be stated for another machine.
+        // The facts can be serialised for planning on another host.
         let text = serde_json::to_string(&host).unwrap();
         assert_eq!(serde_json::from_str::<HostFacts>(&text).unwrap(), host, "{name}");
     }

@@ -1,16 +1,17 @@
 //! fstat(1), FreeBSD 13.0 on: which files a process has open, by device and inode.
 //!
-//! With `-n` the device of a file is that of stat(2), in hexadecimal digits; with `-m` files that are only mapped are listed too.
-//! Through nullfs every attribute of a file is that of the file below but the device, which is the mount's own.
+//! With `-n` the device of a file is that of stat(2), in hexadecimal; with `-m` files that are only mapped are listed too.
+//! Through nullfs, every attribute of a file is that of the underlying file, except the device, which is that of the nullfs
+//! mount.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "fstat";
 
-/// The question what a process has open or mapped.
+/// The command that lists the files that a process has open or mapped.
 pub fn question(pid: u32) -> Cmd {
     Cmd::new(TOOL, ["-m", "-n", "-p", &pid.to_string()])
 }
@@ -18,17 +19,17 @@ pub fn question(pid: u32) -> Cmd {
 /// A file that a process has open or mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFile {
-    /// Its descriptor; none for a mapping, the program's own text, a working directory and the like.
+    /// Its descriptor; `None` for a mapping, the program's own text, a working directory and the like.
     pub descriptor: Option<u32>,
     /// The device of its file system.
     pub device: u64,
     /// Its inode.
     pub inode: u64,
-    /// Its kind and permissions.
+    /// Its type and permissions, as in `st_mode`.
     pub mode: u32,
-    /// The device that a special file stands for.
+    /// The device number of a special file.
     pub special: Option<u64>,
-    /// Its size in bytes, where it is no special file.
+    /// Its size in bytes, unless it is a special file.
     pub size: u64,
     /// Whether it is open for writing.
     pub writes: bool,
@@ -45,10 +46,10 @@ impl OpenFile {
     }
 }
 
-/// Reads the files of a process; sockets, pipes and what the kernel knows nothing of are left out.
+/// Parses the files of a process; sockets, pipes and unknown objects are left out.
 ///
 /// # Errors
-/// No headings, or a line of another form.
+/// The headings are missing, or a line has another form.
 pub fn parse(pid: u32, text: &str) -> Result<Vec<OpenFile>> {
     let mut lines = text.lines();
     let headings = lines.next().unwrap_or_default();
@@ -62,12 +63,13 @@ pub fn parse(pid: u32, text: &str) -> Result<Vec<OpenFile>> {
     Ok(all)
 }
 
-/// `root bhyve 4711 12 0x3a8b2f17 34 100600 1073741824 rw`: user and command may be anything, so the process id is looked for.
+/// `root bhyve 4711 12 0x3a8b2f17 34 100600 1073741824 rw`: user and command may contain anything, so the process id is
+/// searched for.
 #[allow(clippy::option_option)] // "of another form" and "no file" are two things
 fn file(pid: u32, line: &str) -> Option<Option<OpenFile>> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let id = pid.to_string();
-    // The command may be cut so that nothing is between it and the id; it is never before the third word then.
+    // A truncated command may be joined to the id, which is then never before the third word.
     let at = words.iter().skip(1).position(|word| *word == id)? + 1;
     let [descriptor, rest @ ..] = &words[at + 1..] else { return None };
     if descriptor.ends_with('*') || matches!(rest, [] | ["*" | "-", ..]) {
@@ -91,7 +93,7 @@ fn file(pid: u32, line: &str) -> Option<Option<OpenFile>> {
     Some(Some(open))
 }
 
-/// `0x1f`, and `0` for nothing.
+/// `0x1f`, and `0` for none.
 fn hex(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
 }

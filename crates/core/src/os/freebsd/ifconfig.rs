@@ -1,30 +1,30 @@
-//! ifconfig(8), FreeBSD 13.0 on: which interfaces there are and which of them are bridges. A bridge may bear any name; that
-//! it is one is told by the group of interfaces that the kernel puts it in.
+//! ifconfig(8), FreeBSD 13.0 on: which interfaces exist and which of them are bridges. A bridge may have any name; it is
+//! identified by the interface group that the kernel adds it to.
 //!
-//! Not here: making and joining interfaces (the intents of `os`).
+//! Not here: creating and joining interfaces (the intents of `os`).
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::{InterfaceKind, unreadable};
 use std::collections::BTreeMap;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "ifconfig";
 
-/// The question for all names.
+/// The command that lists all names.
 pub fn names() -> Cmd {
     Cmd::new(TOOL, ["-l"])
 }
 
-/// The question for the bridges among them.
+/// The command that lists the bridges.
 pub fn bridges() -> Cmd {
     Cmd::new(TOOL, ["-g", "bridge"])
 }
 
-/// Reads both answers: all names on one line, and the bridges one a line.
+/// Parses the output of both: all names on one line, and the bridges one on each line.
 ///
 /// # Errors
-/// A name that is none, more than one line of names, or no interface at all: every host has a loopback.
+/// A name is invalid, there is more than one line of names, or no interface at all: every host has a loopback.
 pub fn parse(names: &str, bridges: &str) -> Result<BTreeMap<String, InterfaceKind>> {
     let mut lines = names.lines();
     let line = lines.next().unwrap_or_default();
@@ -41,7 +41,7 @@ pub fn parse(names: &str, bridges: &str) -> Result<BTreeMap<String, InterfaceKin
     Ok(interfaces)
 }
 
-/// The name, if it can be an interface's.
+/// The name, if it is a valid interface name.
 fn checked<'a>(name: &'a str, line: &str) -> Result<&'a str> {
     let fine = !name.is_empty() && name.len() <= 15 && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
     if fine { Ok(name) } else { Err(unreadable(TOOL, line)) }

@@ -1,16 +1,16 @@
-//! kenv(1): what loader.conf has set for modules that are not loaded yet.
+//! kenv(1): tunables from loader.conf for modules that are not loaded yet.
 
 use crate::cmd::Cmd;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "kenv";
 
-/// Asks for the limit of a guest's processors that vmm will take when it is loaded. It fails where none is set.
+/// Prints the maximum number of a guest's virtual CPUs that vmm will use when it is loaded. Fails if none is set.
 pub fn max_cpus() -> Cmd {
     Cmd::new(TOOL, ["-q", "hw.vmm.maxcpu"])
 }
 
-/// Asks whether vmm will use the IOMMU of AMD when it is loaded. It fails where nothing is set, which means no.
+/// Prints whether vmm will use AMD's IOMMU when it is loaded. Fails if nothing is set, which means no.
 pub fn amdvi() -> Cmd {
     Cmd::new(TOOL, ["-q", "hw.vmm.amdvi.enable"])
 }
@@ -20,7 +20,8 @@ pub fn uses_amdvi(answer: Option<&str>) -> bool {
     answer.is_some_and(|text| text.trim().parse::<u32>().is_ok_and(|number| number != 0))
 }
 
-/// The limit that vmm will have: what was set, else the number of the host's processors. Nothing where the answer is no number.
+/// The limit that vmm will use: the configured one, else the number of the host's processors. `None` if the output is not a
+/// number.
 pub fn limit(answer: Option<&str>, processors: u32) -> Option<u16> {
     match answer {
         Some(text) => text.trim().parse().ok().filter(|n| *n > 0),

@@ -1,28 +1,28 @@
-//! kldstat(8), FreeBSD 13.0 on: which modules the kernel has. Files are listed by one call; a module that is built into
-//! the kernel (taps, in GENERIC) is in no list and is asked for by its name.
+//! kldstat(8), FreeBSD 13.0 on: which modules the kernel has. One call lists the loaded files; a module that is built into
+//! the kernel (taps, in GENERIC) is not listed and is queried by name.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
 use std::collections::BTreeSet;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "kldstat";
 
-/// The question for all files.
+/// The command that lists all loaded files.
 pub fn command() -> Cmd {
     Cmd::new(TOOL, [""; 0])
 }
 
-/// The question for one module: its exit status 0 is a yes.
+/// The command that queries one module: it exits with 0 if the kernel has it.
 pub fn query(module: &str) -> Cmd {
     Cmd::new(TOOL, ["-q", "-m", module])
 }
 
-/// Reads the list: the modules' names, without the kernel's and without `.ko`.
+/// Parses the list: the modules' names, without the kernel's and without `.ko`.
 ///
 /// # Errors
-/// The heading is missing or a row is not as it should be.
+/// The heading is missing or a row has an unexpected form.
 pub fn parse(text: &str) -> Result<BTreeSet<String>> {
     let mut lines = text.lines();
     let heading = lines.next().unwrap_or_default();

@@ -1,14 +1,14 @@
-//! FreeBSD: the commands of intents, and one file for each tool that tells something of the host.
+//! FreeBSD: the commands of intents, and one file for each tool that provides facts about the host.
 //!
 //! * [`sysctl`], [`dmesg`], [`kldstat`], [`kenv`]: kernel, processor, memory, modules
-//! * [`pciconf`], [`acpidump`]: what can be passed through
-//! * [`pkg`]: how old the firmware is
-//! * [`bhyve`]: which devices this release's bhyve has
+//! * [`pciconf`], [`acpidump`]: passthrough
+//! * [`pkg`]: the version of the firmware
+//! * [`bhyve`]: the devices of this release's bhyve
 //! * [`fstat`]: which files a process has open
-//! * [`rctl`]: whose resources are accounted for
-//! * [`jail`]: removing jails, and whether one exists
-//! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; nodes of netgraph; who holds a file
-//! * [`facts`]: all of it together
+//! * [`rctl`]: resource accounting
+//! * [`jail`]: querying and removing jails
+//! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; netgraph nodes; which processes use a file
+//! * [`facts`]: combines all of them
 
 pub mod acpidump;
 pub mod bhyve;
@@ -36,13 +36,13 @@ use crate::vmm::Vmm;
 use crate::world::HostFacts;
 use crate::zfs::Dialect;
 
-/// UEFI firmware where FreeBSD's packages put it, the newer places first: code, and the template of its variables.
+/// The paths of UEFI firmware in FreeBSD's packages, newer ones first: code, and the template of its variables.
 pub const UEFI: &[(&str, &str)] = &[
     ("/usr/local/share/uefi-firmware/BHYVE_UEFI.fd", "/usr/local/share/uefi-firmware/BHYVE_UEFI_VARS.fd"),
     ("/usr/local/share/edk2-bhyve/BHYVE_UEFI.fd", "/usr/local/share/edk2-bhyve/BHYVE_UEFI_VARS.fd"),
 ];
 
-/// The facts of a usual FreeBSD 14.3 amd64 host, for planning on another machine.
+/// The facts of a typical FreeBSD 14.3 amd64 host, for planning on another host.
 pub fn release_14_3() -> HostFacts {
     HostFacts {
         os: Os::FreeBsd,
@@ -63,30 +63,31 @@ fn ifconfig<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ifconfig::TOOL, args)
 }
 
-/// Whether it is a name that the kernel itself gives interfaces of a kind: `bridge0`.
+/// Whether a name is one that the kernel itself assigns to interfaces of a kind: `bridge0`.
 pub fn is_unit(name: &str, kind: &str) -> bool {
     name.strip_prefix(kind).is_some_and(|unit| !unit.is_empty() && unit.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// The first unit of interfaces that get another name, and how many there are: above what people and rc.conf number, below
-/// the kernel's limit of 32767.
+/// The first unit number for interfaces that are renamed, and how many there are: above the numbers that users and rc.conf
+/// choose, below the kernel's limit of 32767.
 const UNITS: (u32, u32) = (10_000, 20_000);
 
-/// A name of the kernel's own is asked for as such. An interface with another one keeps the unit that it was created with: the
-/// next free one would be bridge0's, which nobody could create any more. So it gets a high unit, which follows from its name.
+/// Creates an interface. A name that the kernel assigns is requested directly. An interface with any other name keeps the
+/// unit it was created with: with the next free unit, it could occupy bridge0, which could then not be created any more.
+/// Therefore it gets a high unit, derived from its name.
 fn create(kind: &str, name: &str, words: &[&str]) -> Cmd {
     let cmd = if is_unit(name, kind) { ifconfig([name, "create"]) } else { ifconfig([&unit(kind, name, 0), "create", "name", name]) };
     cmd.args(words.iter().copied())
 }
 
-/// The kernel's name of an interface with another one; `nth` counts the tries, where a unit is taken.
+/// The kernel's name of an interface that is renamed; `nth` counts the attempts if a unit is taken.
 fn unit(kind: &str, name: &str, nth: u32) -> String {
     // FNV-1a: the same on every host and in every version.
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{kind}{}", UNITS.0 + hash.wrapping_add(nth) % UNITS.1)
 }
 
-/// The same command with the next unit, where the one of a new interface was taken by another of the same kind.
+/// The same command with the next unit, if the unit of a new interface is taken.
 pub fn next_unit(cmd: &Cmd, nth: u32) -> Option<Cmd> {
     let [first, verb, rest @ ..] = &cmd.args[..] else { return None };
     let kind = first.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -99,7 +100,7 @@ pub fn next_unit(cmd: &Cmd, nth: u32) -> Option<Cmd> {
     Some(next)
 }
 
-/// What is written on a new interface, and what it carries where that has to be told.
+/// Sets the description of a new interface, and its MTU if it is stated.
 fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
     let describe = ifconfig([interface.as_str(), "descr", owner, "group", "chyves"]);
     match mtu {
@@ -108,10 +109,10 @@ fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
     }
 }
 
-/// The commands that bring an intent about.
+/// The commands that carry out an intent.
 pub fn commands(intent: &Intent) -> Vec<Cmd> {
     match intent {
-        // -n: a module that is there already is no failure.
+        // -n: a loaded module is no error.
         Intent::LoadModule { module } => vec![Cmd::new("kldload", ["-n", module])],
         Intent::MakeTap { tap, owner, mtu, .. } => vec![
             create("tap", tap.as_str(), &[]),
@@ -151,14 +152,14 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             ]),
             described(vlan, owner, *mtu),
         ],
-        // The kernel makes both ends of what is asked for by the name of the pair.
+        // The kernel creates both ends if the name of the pair is requested.
         Intent::MakePair { end, owner } => {
             let pair = super::pair_of(end.as_str()).map_or(end.as_str(), |(pair, _)| pair);
             vec![ifconfig([pair, "create"]), described(end, owner, None)]
         }
         Intent::MakeNode { node, .. } => vec![ngctl::make(node.as_str())],
         Intent::RemoveNode { node, .. } => vec![ngctl::remove(node.as_str())],
-        // It is written down in chyves' own folder.
+        // The mark is recorded in chyves' own folder.
         Intent::MarkNode { .. } => Vec::new(),
         Intent::Wire { node, interface, lower, upper } => vec![ngctl::wire(node.as_str(), interface.as_str(), *lower, *upper)],
         Intent::Unwire { interface, lower, upper, .. } => vec![ngctl::unwire(interface.as_str(), *lower, *upper)],
@@ -181,10 +182,10 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::FilterVlans { bridge } => vec![ifconfig([bridge.as_str(), "vlanfilter"])],
         Intent::Forward { v6: false } => vec![Cmd::new("sysctl", ["net.inet.ip.forwarding=1"])],
         Intent::Forward { v6: true } => vec![Cmd::new("sysctl", ["net.inet6.ip6.forwarding=1"])],
-        // The packet filter's settings are the administrator's; the anchor is printed for them.
+        // The packet filter is configured by the administrator; the anchor is printed.
         Intent::LoadRules { .. } | Intent::DropRules { .. } => Vec::new(),
         Intent::StartDhcp { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
-        // chyves makes sure first that the process is the one that reads this file.
+        // chyves verifies first that the process is the one that uses this file.
         Intent::StopDhcp { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
     }
 }

@@ -1,7 +1,7 @@
-//! ngctl(8): nodes of netgraph, the question for all of them, and what makes bridges of them.
+//! ngctl(8): the command that lists all netgraph nodes, and those that create bridges of them.
 //!
-//! Several of its commands are given to one process where a host that is cut off between them would be cut off for good.
-//! Not here: what a node is to chyves (`network::graph`).
+//! Several commands are passed to one ngctl process if an interruption between them would cut off the host permanently. Not
+//! here: chyves' records of nodes (`network::graph`).
 
 use super::super::state::unreadable;
 use crate::cmd::Cmd;
@@ -9,31 +9,31 @@ use crate::error::Result;
 use crate::network::graph::{Graph, Hook, Node};
 use std::collections::BTreeMap;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "ngctl";
 
-/// The modules that bridges of netgraph need: that of the interfaces' own nodes is never loaded by itself.
+/// The modules that netgraph bridges need; the one for interfaces' own nodes is never loaded automatically.
 pub const MODULES: [&str; 3] = ["ng_socket", "ng_bridge", "ng_ether"];
 
-/// A hook of the process's own node that a new bridge hangs on until it has a name.
+/// The hook of the ngctl process' own node that a new bridge is connected to until it has a name.
 const MADE: &str = "made";
 
-/// The question for one node, by its address: its exit status 0 is a yes.
+/// The command that queries one node by its address: it exits with 0 if the node exists.
 pub fn query(node: &str) -> Cmd {
     Cmd::new(TOOL, ["info", node])
 }
 
-/// Whether anybody can have made a node yet: without this module the tool would load it to answer.
+/// Whether any node can exist yet: without this module, the query itself would load it.
 pub fn possible() -> Cmd {
     Cmd::new("kldstat", ["-q", "-m", "ng_socket"])
 }
 
-/// The question for all nodes with their hooks.
+/// The command that lists all nodes with their hooks.
 pub fn list() -> Cmd {
     Cmd::new(TOOL, ["list", "-l"])
 }
 
-/// The node of an interface of Ethernet. Dots and colons part a path's words, so that no node's name has them.
+/// The node of an Ethernet interface. Dots and colons are separators in paths, so they are replaced in node names.
 pub fn ether_node(interface: &str) -> String {
     interface.replace(['.', ':'], "_")
 }
@@ -42,31 +42,32 @@ fn script(lines: Vec<String>) -> Cmd {
     Cmd::new(TOOL, ["-f", "-"]).reading(lines)
 }
 
-/// A bridge with nothing on it. It is born on the process's own node, and must be lasting before that goes.
+/// Creates a bridge without connections. It is created on the process' own node, and must be made persistent before that
+/// process exits.
 pub(super) fn make(node: &str) -> Cmd {
     script(vec![format!("mkpeer . bridge {MADE} link2"), format!("name .:{MADE} {node}"), format!("msg {node}: setpersistent")])
 }
 
-/// That bridge gone.
+/// Removes that bridge.
 pub(super) fn remove(node: &str) -> Cmd {
     Cmd::new(TOOL, ["shutdown", &format!("{node}:")])
 }
 
-/// The host is at the bridge before its wire is, so that it is never deaf.
+/// The host is connected to the bridge before its wire is, so that it never loses its connection.
 pub(super) fn wire(node: &str, interface: &str, lower: Option<u32>, upper: Option<u32>) -> Cmd {
     let ether = ether_node(interface);
     let mut lines = Vec::new();
     lines.extend(upper.map(|link| format!("connect {ether}: {node}: upper link{link}")));
     if let Some(link) = lower {
         lines.push(format!("connect {ether}: {node}: lower link{link}"));
-        // Packets for guests must come in, and go out with the guests' own addresses.
+        // Packets for guests must be received, and must be sent with the guests' own addresses.
         lines.push(format!("msg {ether}: setpromisc 1"));
         lines.push(format!("msg {ether}: setautosrc 0"));
     }
     script(lines)
 }
 
-/// The interface as it is without a bridge, and as the kernel leaves one whose node is shut down.
+/// Restores the interface to its state without a bridge, which is also the state after its node was shut down.
 pub(super) fn unwire(interface: &str, lower: Option<u32>, upper: Option<u32>) -> Cmd {
     let ether = ether_node(interface);
     let mut lines = Vec::new();
@@ -83,10 +84,10 @@ pub(super) fn unwire(interface: &str, lower: Option<u32>, upper: Option<u32>) ->
     script(lines)
 }
 
-/// Reads the answer to [`list`].
+/// Parses the output of [`list`].
 ///
 /// # Errors
-/// A line is not as it should be.
+/// A line has an unexpected form.
 pub fn read(answer: &str) -> Result<Graph> {
     let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
     let mut last = None;
@@ -111,7 +112,7 @@ pub fn read(answer: &str) -> Result<Graph> {
         }
     }
     if nodes.is_empty() {
-        // The tool's own node is always there.
+        // The tool's own node always exists.
         return Err(unreadable(TOOL, answer));
     }
     Ok(Graph { nodes, ..Graph::default() })

@@ -1,21 +1,21 @@
-//! pciconf(8), FreeBSD 13.0 on: the host's PCI functions and the drivers that have them.
+//! pciconf(8), FreeBSD 13.0 on: the host's PCI functions and their drivers.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::{PciFunction, unreadable};
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "pciconf";
 
-/// The question.
+/// The command.
 pub fn command() -> Cmd {
     Cmd::new(TOOL, ["-l"])
 }
 
-/// Reads the list.
+/// Parses the list.
 ///
 /// # Errors
-/// A line is not as it should be, or there is none.
+/// A line has an unexpected form, or there are none.
 pub fn parse(text: &str) -> Result<Vec<PciFunction>> {
     let functions: Vec<PciFunction> =
         text.lines().map(|line| function(line).ok_or_else(|| unreadable(TOOL, line))).collect::<Result<_>>()?;

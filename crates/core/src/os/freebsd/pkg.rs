@@ -1,22 +1,22 @@
-//! pkg(8): the version of the package that has the UEFI firmware. An old one ignores the order of booting that it is given.
+//! pkg(8): the version of the package with the UEFI firmware. Old versions ignore the boot order.
 
 use crate::cmd::Cmd;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "pkg";
 
 /// The package of the UEFI firmware.
 pub const FIRMWARE: &str = "edk2-bhyve";
 
-/// The first EDK II release whose firmware for bhyve reads the boot order, year and month.
+/// The first EDK II release with bhyve firmware that supports the boot order, as year and month.
 pub const BOOT_ORDER: u32 = 202_408;
 
-/// Asks for the version of an installed package; it fails where the package is not installed.
+/// Prints the version of an installed package; fails if the package is not installed.
 pub fn version(package: &str) -> Cmd {
     Cmd::new(TOOL, ["query", "%v", package])
 }
 
-/// The EDK II release of a version such as `g202308_4`: year and month. None where it is none.
+/// The EDK II release of a version such as `g202308_4`, as year and month; `None` if it has another form.
 pub fn edk2_release(version: &str) -> Option<u32> {
     let digits = version.strip_prefix('g')?;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());

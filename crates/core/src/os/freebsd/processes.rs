@@ -1,38 +1,39 @@
-//! fuser(1) and ps(1), FreeBSD 13.0 on: who holds a file open, and what a process calls itself. Both have the same form on
-//! every system that follows POSIX: fuser prints process ids, and nothing else, on its standard output.
+//! fuser(1) and ps(1), FreeBSD 13.0 on: which processes have a file open, and the titles of processes. Both have the same
+//! format on every POSIX system: fuser prints only process ids to its standard output.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::{Process, unreadable};
 use std::collections::BTreeMap;
 
-/// The program that tells who holds a file.
+/// The program that lists the processes with a file open.
 pub const FUSER: &str = "fuser";
-/// The program that tells what processes call themselves.
+/// The program that lists processes.
 pub const PS: &str = "ps";
 
-/// The question who holds any of these files. Whatever its exit status: nobody is an error to some releases.
+/// Lists the processes that have any of these files open. The exit status is ignored, because some releases report "none"
+/// as an error.
 pub fn holders(paths: &[&str]) -> Cmd {
     Cmd::new(FUSER, paths.iter().copied())
 }
 
-/// Reads the ids.
+/// Parses the process ids.
 ///
 /// # Errors
-/// A word that is no id.
+/// A word is not a process id.
 pub fn parse_holders(stdout: &str) -> Result<Vec<u32>> {
     stdout.split_ascii_whitespace().map(|word| word.parse().map_err(|_| unreadable(FUSER, stdout))).collect()
 }
 
-/// The question for all processes.
+/// The command that lists all processes.
 pub fn list() -> Cmd {
     Cmd::new(PS, ["-axww", "-o", "pid=,command="])
 }
 
-/// Reads them: an id and a command a line.
+/// Parses the list: a process id and a command on each line.
 ///
 /// # Errors
-/// A line of another form, or none at all.
+/// A line has another form, or there are none.
 pub fn parse_list(text: &str) -> Result<BTreeMap<u32, String>> {
     let mut all = BTreeMap::new();
     for line in text.lines() {
@@ -42,7 +43,7 @@ pub fn parse_list(text: &str) -> Result<BTreeMap<u32, String>> {
     if all.is_empty() { Err(unreadable(PS, "")) } else { Ok(all) }
 }
 
-/// The bhyve processes by the names of their VMs: once it runs, bhyve's title is `bhyve: NAME`.
+/// The bhyve processes by the names of their VMs: once it runs, bhyve's process title is `bhyve: NAME`.
 pub fn bhyves(all: &BTreeMap<u32, String>) -> BTreeMap<String, Process> {
     let vm = |command: &str| command.strip_prefix("bhyve: ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
     all.iter().filter_map(|(pid, command)| Some((vm(command)?, Process { pid: *pid, command: command.clone() }))).collect()

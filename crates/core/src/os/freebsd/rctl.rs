@@ -1,12 +1,12 @@
-//! rctl(8): what a rule of the kernel's resource accounting is about, and how it is written.
+//! rctl(8): the subjects and the syntax of rules for the kernel's resource accounting.
 //!
-//! The rules of a jail hold for its bhyve and its loader from their first instruction, and die with the jail; one of a process
-//! holds from the moment that it is added. No limit is set yet. Not here: which guest gets which.
+//! The rules of a jail apply to its bhyve and its loader from their first instruction, and are removed with the jail; a
+//! rule of a process applies from the moment it is added. No limits are set yet. Not here: which guest gets which limits.
 
 use crate::confinement::{Confinement, Means};
 use std::fmt;
 
-/// What is accounted for, or limited.
+/// The subject of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// All processes of a jail, by its name.
@@ -16,7 +16,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// That of a running bhyve: its jail where it has one of its own, else its process.
+    /// The subject for a running bhyve: its jail if it has one, else its process.
     pub fn of(confinement: &Confinement, process: Option<u32>) -> Option<Self> {
         match &confinement.means {
             Means::Jail(jail) => Some(Self::Jail(jail.name.clone())),
@@ -34,16 +34,16 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What can be limited of a VM.
+/// The resources of a VM that can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Resident memory, in bytes.
     MemoryUse,
-    /// Time of processors, in hundredths of one processor.
+    /// CPU time, in percent of one processor.
     Pcpu,
-    /// Bytes read from file systems in a second; zvols are not counted reliably.
+    /// Bytes read from file systems per second; zvols are not counted reliably.
     ReadBps,
-    /// Bytes written to file systems in a second; zvols are not counted reliably.
+    /// Bytes written to file systems per second; zvols are not counted reliably.
     WriteBps,
 }
 
@@ -57,7 +57,7 @@ impl Resource {
         }
     }
 
-    /// What the kernel can do at the limit: rates can only be slowed down.
+    /// The kernel's action at the limit: rates can only be throttled.
     const fn action(self) -> &'static str {
         match self {
             Self::MemoryUse | Self::Pcpu => "deny",
@@ -69,11 +69,11 @@ impl Resource {
 /// A limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Whose.
+    /// The subject.
     pub subject: Subject,
-    /// Of what.
+    /// The resource.
     pub resource: Resource,
-    /// How much, in the resource's unit.
+    /// The limit, in the resource's unit.
     pub amount: u64,
 }
 

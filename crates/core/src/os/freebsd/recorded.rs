@@ -1,6 +1,6 @@
-//! Hosts as transcripts of what their tools print, for tests: releases by processors, and hosts with something wrong.
+//! Hosts as transcripts of their tools' output, for tests: releases on several processors, and hosts with defects.
 //!
-//! A transcript's commands are compared with those that chyves runs, so that a changed question is noticed.
+//! The commands in a transcript are compared with those that chyves runs, so that a changed command is noticed.
 
 use super::facts::{Printed, read};
 use super::{acpidump, bhyve, ifconfig, kldstat, pciconf, sysctl};
@@ -9,7 +9,7 @@ use crate::world::HostFacts;
 
 macro_rules! transcripts {
     ($($name:literal),* $(,)?) => {
-        /// The transcripts by their names.
+        /// The transcripts by name.
         pub(crate) const ALL: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../../tests-data/freebsd/", $name, ".txt")))),*];
     };
 }
@@ -28,7 +28,7 @@ transcripts!(
     "15.0-intel",
 );
 
-/// What the tools of a host printed.
+/// The output of a host's tools.
 pub(crate) fn printed(transcript: &str) -> Printed {
     let mut printed = Printed::default();
     for section in transcript.split("$ ").skip(1) {
@@ -56,12 +56,12 @@ pub(crate) fn printed(transcript: &str) -> Printed {
     printed
 }
 
-/// A FreeBSD host of which nothing is known yet.
+/// A FreeBSD host without any known facts.
 pub(crate) fn unknown() -> HostFacts {
     HostFacts { hypervisor: Some("/usr/sbin/bhyve".into()), ..crate::plan::testing::freebsd() }
 }
 
-/// The host of that name, read from its transcript.
+/// The host of that name, parsed from its transcript.
 pub(crate) fn host(name: &str) -> HostFacts {
     let (_, transcript) = ALL.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no transcript of `{name}`"));
     let mut host = unknown();

@@ -1,17 +1,17 @@
-//! sysctl(8), FreeBSD 13.0 on: what the kernel says of itself, by one call.
+//! sysctl(8), FreeBSD 13.0 on: facts from the kernel, read by one call.
 //!
-//! Names that a kernel does not have are left out of its answer (`-i`): those of vmm are there only while the module is,
-//! those of Intel and of AMD only on their own processors.
+//! Names that a kernel does not have are left out of the output (`-i`): those of vmm exist only while the module is loaded,
+//! those of Intel and AMD only on their own processors.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
 use std::collections::BTreeMap;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "sysctl";
 
-/// Everything that is asked.
+/// All names that are read.
 const NAMES: [&str; 25] = [
     "kern.osrelease",
     "kern.osreldate",
@@ -40,24 +40,24 @@ const NAMES: [&str; 25] = [
     "hw.vmm.ppt.devices",
 ];
 
-/// The question.
+/// The command.
 pub fn command() -> Cmd {
     Cmd::new(TOOL, ["-i", "-e"]).args(NAMES)
 }
 
-/// The question for the release and the architecture alone, a line each.
+/// The command that prints only the release and the architecture, one on each line.
 pub fn name() -> Cmd {
     Cmd::new(TOOL, ["-n", "kern.osrelease", "hw.machine"])
 }
 
-/// The answer.
+/// The values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Values(BTreeMap<&'static str, String>);
 
-/// Reads lines of `name=value`.
+/// Parses lines of `name=value`.
 ///
 /// # Errors
-/// A line of another form, a name that was not asked for, or no line at all.
+/// A line has another form, a name was not requested, or there are no lines.
 pub fn parse(text: &str) -> Result<Values> {
     let mut values = BTreeMap::new();
     for line in text.lines() {
@@ -65,12 +65,12 @@ pub fn parse(text: &str) -> Result<Values> {
         let name = NAMES.iter().find(|asked| **asked == name).ok_or_else(|| unreadable(TOOL, line))?;
         values.insert(*name, value.trim().to_owned());
     }
-    // Every kernel knows its own release.
+    // Every kernel reports its release.
     if values.contains_key("kern.osrelease") { Ok(Values(values)) } else { Err(unreadable(TOOL, "")) }
 }
 
 impl Values {
-    /// A value as text, where the kernel has it.
+    /// A value as text, if the kernel has it.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -78,17 +78,17 @@ impl Values {
     /// A value as a whole number.
     ///
     /// # Errors
-    /// It is none, or too large for its type.
+    /// It is not a number, or too large for its type.
     pub fn number<T: TryFrom<i64>>(&self, name: &str) -> Result<Option<T>> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.parse::<i64>().ok().and_then(|n| T::try_from(n).ok());
         number.map(Some).ok_or_else(|| unreadable(TOOL, &format!("{name}={text}")))
     }
 
-    /// A value that is 0 or something else.
+    /// A value that is 0 or non-zero.
     ///
     /// # Errors
-    /// It is no number.
+    /// It is not a number.
     pub fn flag(&self, name: &str) -> Result<Option<bool>> {
         Ok(self.number::<i64>(name)?.map(|n| n != 0))
     }

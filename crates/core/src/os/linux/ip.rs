@@ -1,6 +1,6 @@
-//! ip(8) of iproute2 4.13 on (the first with `-j`): which interfaces there are and which of them are bridges.
+//! ip(8) of iproute2 4.13 on (the first with `-j`): which interfaces exist and which of them are bridges.
 //!
-//! Not here: making and joining interfaces (the intents of `os`).
+//! Not here: creating and joining interfaces (the intents of `os`).
 
 use crate::cmd::Cmd;
 use crate::error::Result;
@@ -8,10 +8,10 @@ use crate::os::state::{InterfaceKind, unreadable};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The program.
+/// The program's name.
 pub const TOOL: &str = "ip";
 
-/// The question.
+/// The command.
 pub fn command() -> Cmd {
     Cmd::new(TOOL, ["-j", "-d", "link", "show"])
 }
@@ -27,10 +27,10 @@ struct LinkInfo {
     info_kind: Option<String>,
 }
 
-/// Reads the answer, a list of objects.
+/// Parses the output, a list of objects.
 ///
 /// # Errors
-/// It is no such list.
+/// It is not such a list.
 pub fn parse(text: &str) -> Result<BTreeMap<String, InterfaceKind>> {
     let links: Vec<Link> = serde_json::from_str(text).map_err(|e| unreadable(TOOL, text.lines().next().unwrap_or_default()).because(e))?;
     let kind = |link: &Link| match link.linkinfo.as_ref().and_then(|info| info.info_kind.as_deref()) {

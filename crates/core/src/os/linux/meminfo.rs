@@ -1,16 +1,16 @@
-//! `/proc/meminfo`, Linux 3.14 on (the first with `MemAvailable`): what memory there is and what of it can be had.
+//! `/proc/meminfo`, Linux 3.14 on (the first with `MemAvailable`): total and available memory.
 
 use crate::error::Result;
 use crate::os::state::{Memory, unreadable};
 use crate::value::Size;
 
-/// The file.
+/// The file's path.
 pub const FILE: &str = "/proc/meminfo";
 
-/// Reads it.
+/// Parses it.
 ///
 /// # Errors
-/// One of the two lines is missing or is no number of kB.
+/// One of the two lines is missing or is not a number of kB.
 pub fn parse(text: &str) -> Result<Memory> {
     let value = |key: &str| {
         let line = text.lines().find(|line| line.split(':').next() == Some(key));

@@ -1,5 +1,5 @@
-//! Linux: the commands of intents (modprobe, ip), and one file for each tool or file that tells something of the host:
-//! [`meminfo`] of memory, [`mod@ip`] of interfaces, [`versions`] of programs.
+//! Linux: the commands of intents (modprobe, ip), and one file for each tool or file that provides facts about the host:
+//! [`meminfo`] for memory, [`mod@ip`] for interfaces, [`versions`] for programs.
 
 pub mod ip;
 pub mod meminfo;
@@ -14,7 +14,7 @@ fn ip<const N: usize>(args: [&str; N]) -> Cmd {
     Cmd::new(ip::TOOL, args)
 }
 
-/// What is written on a new interface, and what it carries where that has to be told.
+/// Sets the description of a new interface, and its MTU if it is stated.
 fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
     let describe = ip(["link", "set", "dev", interface.as_str(), "alias", owner]);
     match mtu {
@@ -23,15 +23,15 @@ fn described(interface: &IfName, owner: &str, mtu: Option<u32>) -> Cmd {
     }
 }
 
-/// The tool of bridges' VLANs.
+/// The tool for the VLANs of bridges.
 const BRIDGE: &str = "bridge";
 
-/// The commands that bring an intent about.
+/// The commands that carry out an intent.
 pub fn commands(intent: &Intent) -> Vec<Cmd> {
     match intent {
         Intent::LoadModule { module } => vec![Cmd::new("modprobe", [module])],
         Intent::MakeTap { tap, owner, mtu, queues } => {
-            // Without a user any process that may open /dev/net/tun could take it.
+            // Without a user, any process that may open /dev/net/tun could attach to it.
             let add = ip(["tuntap", "add", "dev", tap.as_str(), "mode", "tap", "user", "0"]);
             vec![
                 if *queues > 1 { add.arg("multi_queue") } else { add },
@@ -44,7 +44,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         | Intent::RemovePair { end: interface, .. } => {
             vec![ip(["link", "delete", "dev", interface.as_str()])]
         }
-        // bhyve is not of this system.
+        // bhyve does not exist on Linux.
         Intent::DestroyVm { .. } | Intent::RemoveJail { .. } => Vec::new(),
         Intent::Join { bridge, member, vlan } => {
             let mut cmds = vec![ip(["link", "set", "dev", member.as_str(), "master", bridge.as_str()])];
@@ -76,7 +76,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             cmds.extend(router.map(|via| ip(["route", "replace", "default", "via", &via.to_string(), "dev", interface.as_str()])));
             cmds
         }
-        // The kernel takes the routes by it away too.
+        // The kernel removes the routes that use it too.
         Intent::RemoveAddress { interface, address, .. } => {
             vec![ip(["address", "delete", &address.to_string(), "dev", interface.as_str()])]
         }
@@ -89,11 +89,11 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::LoadRules { file, .. } => vec![Cmd::new("nft", ["-f", file])],
         Intent::DropRules { table, .. } => vec![Cmd::new("nft", ["delete", "table", "inet", table])],
         Intent::StartDhcp { file } => vec![Cmd::new("dnsmasq", [format!("--conf-file={file}")])],
-        // Linux has no netgraph; who wants it there was refused.
+        // Linux has no netgraph; such settings were refused before.
         Intent::MakeNode { .. } | Intent::RemoveNode { .. } | Intent::MarkNode { .. } | Intent::Wire { .. } | Intent::Unwire { .. } => {
             Vec::new()
         }
-        // chyves makes sure first that the process is the one that reads this file.
+        // chyves verifies first that the process is the one that uses this file.
         Intent::StopDhcp { file } => vec![Cmd::new("pkill", ["-F", &file.replace("dnsmasq.conf", "dnsmasq.pid")])],
     }
 }

@@ -1,12 +1,12 @@
-//! PCI functions as Linux' sysfs lists them below `/sys/bus/pci/devices`: hexadecimal names, such as `0000:02:1f.7`.
+//! PCI functions as listed by Linux in `/sys/bus/pci/devices`: hexadecimal names, such as `0000:02:1f.7`.
 
 use crate::device::HostDevice;
 use crate::os::state::PciFunction;
 
-/// The folder with an entry a function.
+/// The directory with an entry for each function.
 pub const FOLDER: &str = "/sys/bus/pci/devices";
 
-/// The function of an entry, with the name of its driver. The names of what it is are left to lspci.
+/// The function of an entry, with the name of its driver. Class and ids are not read; lspci shows them.
 pub fn function(name: &str, driver: Option<&str>) -> Option<PciFunction> {
     let (place, function) = name.rsplit_once('.')?;
     let hex = |text: &str| u32::from_str_radix(text, 16).ok();
@@ -15,7 +15,7 @@ pub fn function(name: &str, driver: Option<&str>) -> Option<PciFunction> {
     Some(PciFunction { selector, driver: driver.map(str::to_owned), class: String::new(), id: String::new() })
 }
 
-/// The entry's name of a function of the first domain.
+/// The entry's name of a function in the first PCI domain.
 pub fn name(device: &HostDevice) -> String {
     match device {
         HostDevice::Address(address) => format!("0000:{:02x}:{:02x}.{}", address.slot.bus, address.slot.slot, address.function),

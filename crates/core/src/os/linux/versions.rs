@@ -1,33 +1,33 @@
-//! What programs say of their version: QEMU 5.0 on, OpenZFS 0.8 on. Only for people to read; nothing is decided by it.
+//! Versions of programs: QEMU 5.0 on, OpenZFS 0.8 on. They are only shown to users; no decision depends on them.
 
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
 
-/// The question for QEMU.
+/// The command for QEMU.
 pub fn qemu(program: &str) -> Cmd {
     Cmd::new(program, ["--version"])
 }
 
-/// The question for ZFS. zfs-fuse does not know it.
+/// The command for ZFS. zfs-fuse does not support it.
 pub fn zfs() -> Cmd {
     Cmd::new("zfs", ["version"])
 }
 
-/// Reads `QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7)`.
+/// Parses `QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7)`.
 ///
 /// # Errors
-/// The first line is of another form.
+/// The first line has another form.
 pub fn parse_qemu(text: &str) -> Result<String> {
     let line = text.lines().next().unwrap_or_default();
     let version = line.split_once(" version ").map(|(_, rest)| rest.split([' ', ',']).next().unwrap_or_default());
     version.filter(|v| is_version(v)).map(str::to_owned).ok_or_else(|| unreadable("qemu --version", line))
 }
 
-/// Reads `zfs-2.2.7-1` from the first line; the second is the kernel module's.
+/// Parses `zfs-2.2.7-1` in the first line; the second line has the kernel module's version.
 ///
 /// # Errors
-/// The first line is of another form.
+/// The first line has another form.
 pub fn parse_zfs(text: &str) -> Result<String> {
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("zfs-").filter(|v| is_version(v)).map(str::to_owned).ok_or_else(|| unreadable("zfs version", line))

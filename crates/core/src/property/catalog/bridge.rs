@@ -1,4 +1,4 @@
-//! Rows of the host's bridges and of who makes them.
+//! Rows of the host's bridges and of the network mode.
 
 use super::BASE;
 use crate::property::kind::Kind;
@@ -8,7 +8,7 @@ use crate::property::{Effect, Property, Scope, Unset};
 /// A setting of the host, on the primary pool's root.
 const GLOBAL: Property = Property { scope: Scope::Global, effect: Effect::Now, ..BASE };
 
-/// A setting of a bridge of the host: felt when the bridge is made, verified or applied.
+/// A setting of a bridge of the host: takes effect when the bridge is created, verified or applied.
 const OF_BRIDGE: Property = Property { scope: Scope::Global, effect: Effect::Apply, ..BASE };
 
 /// The rows.

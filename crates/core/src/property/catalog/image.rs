@@ -5,7 +5,7 @@ use crate::property::kind::Kind;
 use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope};
 
-/// What chyves keeps about an image.
+/// A property that chyves records about an image.
 const IMAGE: Property =
     Property { reach: Reaches::Never, scope: Scope::Image, access: Access::Kept("`chyves image import`"), effect: Effect::Now, ..BASE };
 

@@ -1,11 +1,11 @@
-//! Rows that chyves keeps about guests, what is deleted, and snapshots.
+//! Rows that chyves records about guests, deleted objects and snapshots.
 
 use super::BASE;
 use crate::property::kind::Kind;
 use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope};
 
-/// What chyves keeps about a guest itself.
+/// A property that chyves records about a guest itself.
 const KEPT: Property = Property { reach: Reaches::Never, scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
 
 /// The rows.

@@ -1,4 +1,4 @@
-//! Rows of a guest's life: start with the host, stop, reboot, crash, media, console.
+//! Rows of a guest's life cycle: start at boot, stop, reboot, crash, media, console.
 
 use super::BASE;
 use crate::property::kind::Kind;

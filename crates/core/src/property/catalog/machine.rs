@@ -1,4 +1,4 @@
-//! Rows of the machine itself: processors, memory, boot, arguments, devices of no kind of their own.
+//! Rows of the VM itself: processors, memory, boot, arguments, other devices.
 
 use super::{BASE, KEPT};
 use crate::property::kind::Kind;

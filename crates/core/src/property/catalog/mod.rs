@@ -1,17 +1,17 @@
-//! One row a property, in a room for each thing that has them. The order of [`PARTS`], and of the rows in each, is the
+//! One row for each property, in a module for each kind of object. The order of [`PARTS`], and of the rows in each, is the
 //! order of `get all` and of the manual.
 //!
-//! * [`machine`]: rows of the machine itself: processors, memory, boot, arguments, devices of no kind of their own
-//! * [`life`]: rows of a guest's life: start with the host, stop, reboot, crash, media, console
-//! * [`screen`]: rows of the guest's screen
-//! * [`disk`]: rows of disks
-//! * [`net`]: rows of NICs and of what they are plugged into
-//! * [`bridge`]: rows of the host's bridges
+//! * [`machine`]: the VM itself: processors, memory, boot, arguments, other devices
+//! * [`life`]: a guest's life cycle: start at boot, stop, reboot, crash, media, console
+//! * [`screen`]: the guest's display
+//! * [`disk`]: disks
+//! * [`net`]: NICs and their back ends
+//! * [`bridge`]: the host's bridges
 //! * [`cloudinit`]: cloud-init settings
-//! * [`people`]: rows for people
-//! * [`kept`]: rows that chyves keeps about guests, what is deleted, and snapshots
-//! * [`pool`]: rows of pools
-//! * [`image`]: rows of images
+//! * [`people`]: descriptions and notes
+//! * [`kept`]: what chyves records about guests, deleted objects and snapshots
+//! * [`pool`]: pools
+//! * [`image`]: images
 //!
 //! To add a row: in the module of the object that has the property.
 
@@ -51,7 +51,7 @@ pub fn all() -> impl Iterator<Item = &'static Property> {
     PARTS.iter().copied().flatten()
 }
 
-/// A row with what most rows have: free to set on guests and defaults, felt at the next start, in the first version.
+/// The defaults of a row: can be set on guests and defaults, takes effect at the next start, since the first version.
 const BASE: Property = Property {
     key: "",
     numbers: (0, 999),
@@ -67,10 +67,10 @@ const BASE: Property = Property {
     aliases: &[],
 };
 
-/// What chyves keeps about a guest itself.
+/// A property that chyves records about a guest itself.
 const KEPT: Property = Property { reach: Reaches::Never, scope: Scope::GuestOnly, effect: Effect::Now, ..BASE };
 
-/// The row that stands for the user's own keys, `x.…`.
+/// The row for the user's own keys, `x.…`.
 pub static ANNOTATION: Property = Property {
     key: "x.…",
     effect: Effect::Now,
@@ -80,7 +80,7 @@ pub static ANNOTATION: Property = Property {
     ..BASE
 };
 
-/// The row that stands for the records of trust, `trusted.KEY`: they are kept by themselves, one a key.
+/// The row for trust records, `trusted.KEY`; chyves writes one for each trusted key.
 pub static TRUSTED: Property = Property {
     key: "trusted.…",
     access: Access::Kept("`chyves adopt` and `chyves set`"),

@@ -1,4 +1,4 @@
-//! Rows of NICs and of what they are plugged into.
+//! Rows of NICs and of their back ends.
 
 use super::BASE;
 use crate::property::kind::Kind;

@@ -1,4 +1,4 @@
-//! Rows for people.
+//! Rows for descriptions and notes.
 
 use super::BASE;
 use crate::property::kind::Kind;

@@ -5,7 +5,7 @@ use crate::property::kind::Kind;
 use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope, Unset};
 
-/// What chyves keeps about a pool.
+/// A property that chyves records about a pool.
 const POOL: Property =
     Property { reach: Reaches::Never, scope: Scope::Pool, access: Access::Kept("`chyves pool`"), effect: Effect::Now, ..BASE };
 

@@ -1,4 +1,4 @@
-//! Rows of the guest's screen.
+//! Rows of the guest's display.
 
 use super::BASE;
 use crate::property::kind::Kind;
