@@ -21,7 +21,6 @@ const EVERYWHERE6: [&str; 1] = ["::/0"];
 ///
 /// # Errors
 /// The first unsupported setting, with an alternative.
-/// The first thing that can't, with what can be set instead.
 pub(super) fn check(seed: &Seed) -> Result<()> {
     let refuse = |what: String, on: String, instead: String| {
         Err(Problem::usage(format!("cloudbase-init cannot configure {what}"))

@@ -2,7 +2,6 @@
 //!
 //! A scalar keeps its text and whether it was quoted, so that the written form means the same to every reader, whichever
 //! words it accepts as booleans. Input from pools or users is limited: aliases are expanded within bounds.
-//! whichever words it takes for booleans. Text from a pool or a person is bounded: aliases are expanded within limits.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use std::borrow::Cow;

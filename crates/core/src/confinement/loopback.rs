@@ -49,7 +49,6 @@ pub struct Barred {
 ///
 /// Only packets that open a connection are rejected: displays and forwarded ports of a guest may reply on the loopback
 /// interface. The host's DNS resolver, which the guest uses at 10.0.2.3, is accepted.
-/// host's resolver, which the guest uses at 10.0.2.3.
 pub fn rules(table: &str, firsts: &[u32], barred: &[Barred]) -> String {
     let mut text = format!("table inet {table} {{}}\ndelete table inet {table}\n");
     let users: Vec<String> = ranges(firsts).iter().map(|(first, last)| format!("{first}-{last}")).collect();

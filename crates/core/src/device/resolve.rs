@@ -70,7 +70,6 @@ pub struct Placement {
 /// # Errors
 /// A device occurs twice; two stored addresses are equal; a stored address is reserved for the VM itself; a host device is
 /// passed through twice; or there are more devices than addresses.
-/// is wanted twice; more devices than places.
 pub fn resolve(wants: &[Want]) -> Result<Vec<Placement>> {
     let mut board = Board::default();
     let mut found: BTreeMap<DeviceKey, PciPlace> = BTreeMap::new();

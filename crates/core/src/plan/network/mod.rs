@@ -1,6 +1,6 @@
-//! The host's networks: what a start needs of them, what commands change, what goes with a machine.
+//! Plans for the host's networks: what a start needs of them, commands that change them, and cleaning up after a VM.
 //!
-//! * [`apply`]: all of it made so, and where it is not
+//! * [`apply`]: bringing everything in line with the design
 //! * [`attach`]: the NICs of guests that are about to run
 //! * [`bridge`]: commands that change the design of bridges
 //! * [`nics`]: adding, removing and moving NICs of guests
