@@ -139,7 +139,7 @@ pub struct Wants {
     pub modules: Vec<String>,
     /// Whether chyves may load them.
     pub may_load: bool,
-    /// Whether this is a reboot: a VM object of its name is the guest's own.
+    /// Whether the guest's previous run has just ended (reboot or crash): a VM object of its name is then its own.
     pub again: bool,
     /// Whether an existing VM object of its name was left by a crash of this guest.
     pub left_by_crash: bool,

@@ -48,7 +48,7 @@ pub struct Barred {
 /// ranges, the table is removed.
 ///
 /// Only packets that open a connection are rejected: displays and forwarded ports of a guest may reply on the loopback
-/// interface. The host's DNS resolver, which the guest uses at 10.0.2.3, is accepted.
+/// interface. Connections to the host's DNS resolver, which the guest uses at 10.0.2.3, are accepted.
 pub fn rules(table: &str, firsts: &[u32], barred: &[Barred]) -> String {
     let mut text = format!("table inet {table} {{}}\ndelete table inet {table}\n");
     let users: Vec<String> = ranges(firsts).iter().map(|(first, last)| format!("{first}-{last}")).collect();

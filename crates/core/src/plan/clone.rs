@@ -40,7 +40,7 @@ pub struct Request {
     /// Estimated bytes to send from each dataset of the source for an independent clone.
     pub sizes: BTreeMap<Dataset, Size>,
     /// Native ZFS properties that the user set on the source's datasets. An independent clone copies all of them except
-    /// [`LIMITS`].
+    /// quotas and reservations.
     pub natives: BTreeMap<Dataset, Vec<Pair>>,
 }
 

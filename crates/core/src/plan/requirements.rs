@@ -62,7 +62,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         nodes: Vec::new(),
         passthru: Vec::new(),
         ports: Vec::new(),
-        // At a reboot the guest still holds its VNC port.
+        // At a restart within a run, the guest still holds its VNC port.
         vnc: spec.screen.as_ref().filter(|_| !again).map(|screen| SocketAddr::new(screen.address, screen.port)),
         boot_order: firmware.is_some_and(|firmware| firmware.image.is_none()) && spec.disks.iter().any(has_boot_index),
         emulations: false,
@@ -82,7 +82,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
             need,
         });
     }
-    // At a reboot the guest still holds its taps.
+    // At a restart within a run, the guest still holds its taps.
     for net in spec.nets.iter().filter(|net| !again && backend(net, host.vmm) == Backend::Bridge) {
         wants.nics.push(WantedNic {
             nic: format!("net{}", net.number),

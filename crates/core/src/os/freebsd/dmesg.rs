@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::os::state::{Vendor, unreadable};
 use std::collections::BTreeSet;
 
-/// The file.
+/// The file's path.
 pub const FILE: &str = "/var/run/dmesg.boot";
 
 /// The virtualisation features reported by the last boot.
