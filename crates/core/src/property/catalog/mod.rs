@@ -4,14 +4,14 @@
 //! * [`machine`]: the VM itself: processors, memory, boot, arguments, other devices
 //! * [`life`]: a guest's life cycle: start at boot, stop, reboot, crash, media, console
 //! * [`screen`]: the guest's display
-//! * [`disk`]: disks
+//! * [`disk`]: rows of disks
 //! * [`net`]: NICs and their back ends
 //! * [`bridge`]: the host's bridges
 //! * [`cloudinit`]: cloud-init settings
-//! * [`people`]: descriptions and notes
+//! * [`people`]: description, notes, template
 //! * [`kept`]: what chyves records about guests, deleted objects and snapshots
-//! * [`pool`]: pools
-//! * [`image`]: images
+//! * [`pool`]: rows of pools
+//! * [`image`]: rows of images
 //!
 //! To add a row: in the module of the object that has the property.
 

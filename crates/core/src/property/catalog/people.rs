@@ -1,4 +1,4 @@
-//! Rows for descriptions and notes.
+//! Rows that organise guests: description, notes, template.
 
 use super::BASE;
 use crate::property::kind::Kind;
