@@ -2,7 +2,7 @@
 //! support, or a device that collides, is refused before anything is started. They follow chyves' own arguments, and the
 //! last one takes precedence: [`replaced`] lists what they replace.
 //!
-//! Not here: splitting them into words (`cmd::split_words`), what they make bhyve open ([`given`]).
+//! Not here: splitting them into words (`cmd::split_words`), what they make bhyve open ([`mod@given`]).
 
 mod given;
 

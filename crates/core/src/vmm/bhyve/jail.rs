@@ -3,7 +3,7 @@
 //! Its root is an empty folder into which the programs and libraries of the base system and each file of the guest are
 //! mounted, the system read-only; its /dev shows the nodes of this VM only. Paths are the same inside and outside, so that
 //! the command line needs no change. Not here: whether a jail is used (the planner), and what a bhyve process opens
-//! ([`reach`]).
+//! ([`mod@reach`]).
 
 mod reach;
 
