@@ -11,153 +11,153 @@ macro_rules! keys {
 }
 
 keys! {
-    /// See the catalogue.
+    /// The key `uuid`, described in the catalogue.
     UUID = "uuid";
-    /// See the catalogue.
+    /// The key `cpu`, described in the catalogue.
     CPU = "cpu";
-    /// See the catalogue.
+    /// The key `cpu_sockets`, described in the catalogue.
     CPU_SOCKETS = "cpu_sockets";
-    /// See the catalogue.
+    /// The key `cpu_threads`, described in the catalogue.
     CPU_THREADS = "cpu_threads";
-    /// See the catalogue.
+    /// The key `ram`, described in the catalogue.
     RAM = "ram";
-    /// See the catalogue.
+    /// The key `loader`, described in the catalogue.
     LOADER = "loader";
-    /// See the catalogue.
+    /// The key `uefi_firmware`, described in the catalogue.
     UEFI_FIRMWARE = "uefi_firmware";
-    /// See the catalogue.
+    /// The key `grub_root`, described in the catalogue.
     GRUB_ROOT = "grub_root";
-    /// See the catalogue.
+    /// The key `loader_timeout`, described in the catalogue.
     LOADER_TIMEOUT = "loader_timeout";
-    /// See the catalogue.
+    /// The key `bhyveload_flags`, described in the catalogue.
     BHYVELOAD_FLAGS = "bhyveload_flags";
-    /// See the catalogue.
+    /// The key `tpm`, described in the catalogue.
     TPM = "tpm";
-    /// See the catalogue.
+    /// The key `os`, described in the catalogue.
     OS = "os";
-    /// See the catalogue.
+    /// The key `accel`, described in the catalogue.
     ACCEL = "accel";
-    /// See the catalogue.
+    /// The key `confine`, described in the catalogue.
     CONFINE = "confine";
-    /// See the catalogue.
+    /// The key `confine_uids`, described in the catalogue.
     CONFINE_UIDS = "confine_uids";
-    /// See the catalogue.
+    /// The key `acpi`, described in the catalogue.
     ACPI = "acpi";
-    /// See the catalogue.
+    /// The key `vmexit_on_hlt`, described in the catalogue.
     VMEXIT_ON_HLT = "vmexit_on_hlt";
-    /// See the catalogue.
+    /// The key `vmexit_on_pause`, described in the catalogue.
     VMEXIT_ON_PAUSE = "vmexit_on_pause";
-    /// See the catalogue.
+    /// The key `ignore_bad_msr`, described in the catalogue.
     IGNORE_BAD_MSR = "ignore_bad_msr";
-    /// See the catalogue.
+    /// The key `bargs`, described in the catalogue.
     BARGS = "bargs";
-    /// See the catalogue.
+    /// The key `qargs`, described in the catalogue.
     QARGS = "qargs";
-    /// See the catalogue.
+    /// The key `auto_load_kernel_mods`, described in the catalogue.
     AUTO_LOAD_MODULES = "auto_load_kernel_mods";
-    /// See the catalogue.
+    /// The key `rtc`, described in the catalogue.
     RTC = "rtc";
-    /// See the catalogue.
+    /// The key `description`, described in the catalogue.
     DESCRIPTION = "description";
-    /// See the catalogue.
+    /// The key `template`, described in the catalogue.
     TEMPLATE = "template";
-    /// See the catalogue.
+    /// The key `on_reboot`, described in the catalogue.
     ON_REBOOT = "on_reboot";
-    /// See the catalogue.
+    /// The key `on_crash`, described in the catalogue.
     ON_CRASH = "on_crash";
-    /// See the catalogue.
+    /// The key `eject_iso_on_n_reboot`, described in the catalogue.
     EJECT = "eject_iso_on_n_reboot";
-    /// See the catalogue.
+    /// The key `revert_to_snapshot`, described in the catalogue.
     REVERT_TO = "revert_to_snapshot";
-    /// See the catalogue.
+    /// The key `revert_to_snapshot_method`, described in the catalogue.
     REVERT_AT = "revert_to_snapshot_method";
-    /// See the catalogue.
+    /// The key `stop_timeout`, described in the catalogue.
     STOP_TIMEOUT = "stop_timeout";
-    /// See the catalogue.
+    /// The key `console_log_limit`, described in the catalogue.
     CONSOLE_LOG_LIMIT = "console_log_limit";
-    /// See the catalogue.
+    /// The key `uefi_console_output`, described in the catalogue.
     VNC = "uefi_console_output";
-    /// See the catalogue.
+    /// The key `uefi_vnc_ip`, described in the catalogue.
     VNC_ADDRESS = "uefi_vnc_ip";
-    /// See the catalogue.
+    /// The key `uefi_vnc_port`, described in the catalogue.
     VNC_PORT = "uefi_vnc_port";
-    /// See the catalogue.
+    /// The key `uefi_vnc_res`, described in the catalogue.
     VNC_RESOLUTION = "uefi_vnc_res";
-    /// See the catalogue.
+    /// The key `uefi_vnc_mouse_type`, described in the catalogue.
     VNC_MOUSE = "uefi_vnc_mouse_type";
-    /// See the catalogue.
+    /// The key `ci.enabled`, described in the catalogue.
     CI_ENABLED = "ci.enabled";
-    /// See the catalogue.
+    /// The key `ci.reader`, described in the catalogue.
     CI_READER = "ci.reader";
-    /// See the catalogue.
+    /// The key `ci.hostname`, described in the catalogue.
     CI_HOSTNAME = "ci.hostname";
-    /// See the catalogue.
+    /// The key `ci.user`, described in the catalogue.
     CI_USER = "ci.user";
-    /// See the catalogue.
+    /// The key `ci.password_file`, described in the catalogue.
     CI_PASSWORD_FILE = "ci.password_file";
-    /// See the catalogue.
+    /// The key `ci.generation`, described in the catalogue.
     CI_GENERATION = "ci.generation";
-    /// See the catalogue.
+    /// The key `owner`, described in the catalogue.
     OWNER = "owner";
-    /// See the catalogue.
+    /// The key `epoch`, described in the catalogue.
     EPOCH = "epoch";
-    /// See the catalogue.
+    /// The key `trust`, described in the catalogue.
     TRUST = "trust";
-    /// See the catalogue.
+    /// The key `created`, described in the catalogue.
     CREATED = "created";
-    /// See the catalogue.
+    /// The key `cloned_from`, described in the catalogue.
     CLONED_FROM = "cloned_from";
-    /// See the catalogue.
+    /// The key `image`, described in the catalogue.
     IMAGE = "image";
-    /// See the catalogue.
+    /// The key `deleted`, described in the catalogue.
     DELETED = "deleted";
-    /// See the catalogue.
+    /// The key `name`, described in the catalogue.
     NAME = "name";
-    /// See the catalogue.
+    /// The key `group`, described in the catalogue.
     GROUP = "group";
-    /// See the catalogue.
+    /// The key `removed_from`, described in the catalogue.
     REMOVED_FROM = "removed_from";
-    /// See the catalogue.
+    /// The key `layout`, described in the catalogue.
     LAYOUT = "layout";
-    /// See the catalogue.
+    /// The key `role`, described in the catalogue.
     ROLE = "role";
-    /// See the catalogue.
+    /// The key `host`, described in the catalogue.
     HOST = "host";
-    /// See the catalogue.
+    /// The key `group_levels`, described in the catalogue.
     GROUP_LEVELS = "group_levels";
-    /// See the catalogue.
+    /// The key `bridge`, described in the catalogue.
     BRIDGE = "bridge";
-    /// See the catalogue.
+    /// The key `network_design_mode`, described in the catalogue.
     NETWORK_MODE = "network_design_mode";
-    /// See the catalogue.
+    /// The key `image.kind`, described in the catalogue.
     IMAGE_KIND = "image.kind";
-    /// See the catalogue.
+    /// The key `image.size`, described in the catalogue.
     IMAGE_SIZE = "image.size";
-    /// See the catalogue.
+    /// The key `image.sha256`, described in the catalogue.
     IMAGE_SHA256 = "image.sha256";
-    /// See the catalogue.
+    /// The key `image.label`, described in the catalogue.
     IMAGE_LABEL = "image.label";
-    /// See the catalogue.
+    /// The key `image.vars`, described in the catalogue.
     IMAGE_VARS = "image.vars";
-    /// See the catalogue.
+    /// The key `image.vars_size`, described in the catalogue.
     IMAGE_VARS_SIZE = "image.vars_size";
-    /// See the catalogue.
+    /// The key `image.source`, described in the catalogue.
     IMAGE_SOURCE = "image.source";
-    /// See the catalogue.
+    /// The key `image.added`, described in the catalogue.
     IMAGE_ADDED = "image.added";
-    /// See the catalogue.
+    /// The key `image.name`, described in the catalogue.
     IMAGE_NAME = "image.name";
-    /// See the catalogue.
+    /// The key `image.format`, described in the catalogue.
     IMAGE_FORMAT = "image.format";
-    /// See the catalogue.
+    /// The key `image.checked`, described in the catalogue.
     IMAGE_CHECKED = "image.checked";
-    /// See the catalogue.
+    /// The key `image.partial`, described in the catalogue.
     IMAGE_PARTIAL = "image.partial";
-    /// See the catalogue.
+    /// The key `snapshot.taken`, described in the catalogue.
     SNAPSHOT_TAKEN = "snapshot.taken";
-    /// See the catalogue.
+    /// The key `snapshot.live`, described in the catalogue.
     SNAPSHOT_LIVE = "snapshot.live";
-    /// See the catalogue.
+    /// The key `snapshot.for`, described in the catalogue.
     SNAPSHOT_FOR = "snapshot.for";
 }
 
