@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const TRIAL: Duration = Duration::from_secs(5);
 /// The byte that the trial guest writes to the exit port.
 const WORD: u8 = 0x2a;
-/// QEMU's exit status after the guest wrote [`WORD`] to the exit port.
+/// QEMU's exit status after the guest wrote `WORD` to the exit port.
 pub const STATUS: i32 = ((WORD as i32) << 1) | 1;
 
 /// Whether this host can run guests with KVM.

@@ -38,7 +38,7 @@ impl Platform {
         Self { os: if lab.is_some() { Os::FreeBsd } else { Os::Linux }, lab }
     }
 
-    /// Its operating system.
+    /// The operating system of this host.
     pub const fn os(&self) -> Os {
         self.os
     }

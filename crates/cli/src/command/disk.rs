@@ -100,7 +100,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// What a new disk is to be.
+/// The properties of a new disk.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AddArgs {
     /// The guests

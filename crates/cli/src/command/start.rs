@@ -380,12 +380,12 @@ pub(crate) struct LaunchSpecArgs {
     /// How often the guest rebooted since its start
     #[arg(long, default_value_t = 0)]
     reboots: u32,
-    /// A drive and what lies in it
+    /// A drive and its medium
     #[arg(long)]
     drive: Vec<Drive>,
 }
 
-/// What a supervisor has seen end.
+/// What ended before a new run is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum After {
     /// The guest rebooted.
@@ -427,7 +427,7 @@ fn loopback(session: &Session) -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-#[allow(clippy::unnecessary_wraps)] // as that of Linux, which can fail
+#[allow(clippy::unnecessary_wraps)] // the signature of the Linux version, which can fail
 fn loopback(_: &Session) -> Result<()> {
     Ok(())
 }

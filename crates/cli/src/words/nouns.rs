@@ -76,7 +76,7 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
         let asks = next.is_none_or(|w| w == "-h" || w == "--help" || w == "help" || is_below("snapshot", w));
         // `snapshot rolback web@a` is a misspelt verb; a guest alone may have any name.
         let slip = next.is_some_and(|w| !w.contains(['@', ',']) && nearest(w, strs(&below("snapshot").unwrap_or_default())).is_some());
-        // So is `snapshot revert web@a`: a snapshot after a word without one does not mean two new snapshots.
+        // So is `snapshot revert web@a`: two new snapshots of which only the second is named are unlikely.
         let slip = slip
             || next.is_some_and(|w| !w.contains(['@', ',']))
                 && argv.iter().skip(first + 2).any(|w| !w.starts_with(['-', '@']) && w.contains('@'));

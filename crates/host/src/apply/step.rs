@@ -15,7 +15,7 @@ use chyves_core::zfs::args;
 
 /// Executes one step. Its effect is added to `done` as soon as it exists, even if a later part of the step fails. With `flush`,
 /// small files that it writes are synced to disk.
-#[allow(clippy::too_many_lines)] // one arm a step: the table of what a plan can do
+#[allow(clippy::too_many_lines)] // one arm per step
 pub(super) fn perform(
     step: &Action,
     flush: bool,

@@ -169,7 +169,7 @@ fn restrict(program: &std::path::Path) -> std::result::Result<(), String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-#[allow(clippy::unnecessary_wraps)] // as that of Linux, which can fail
+#[allow(clippy::unnecessary_wraps)] // the signature of the Linux version, which can fail
 fn restrict(_: &std::path::Path) -> std::result::Result<(), String> {
     // FreeBSD 13 does not have it.
     #[cfg(target_os = "freebsd")]

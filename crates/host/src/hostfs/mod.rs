@@ -8,7 +8,7 @@
 //! All of them return plain I/O errors; the caller adds the object. `clippy.toml` forbids `std::fs` and the file calls of
 //! rustix in the other modules. Not here: what the files mean.
 
-#![allow(clippy::disallowed_methods)] // the fence points here
+#![allow(clippy::disallowed_methods)] // the lint refers users to this module
 
 pub mod kernel;
 pub mod named;

@@ -156,7 +156,7 @@ pub(super) fn zip(unpacker: &mut Unpacker, file: At) -> Result<Content> {
     Ok(content)
 }
 
-/// Checks that a zip archive ends where the record at the end of its directory says.
+/// Checks that a zip archive ends at the offset that the end record of its directory states.
 fn ends_with_its_directory(file: &At) -> io::Result<()> {
     /// Size in bytes of that record without its comment, which may have 65,535 bytes.
     const RECORD: usize = 22;
@@ -209,7 +209,7 @@ fn odd(name: &str, why: &str) -> Problem {
         .hint("--member FILE names the one that is meant; or unpack it, and import that: `chyves image import FILE`")
 }
 
-/// The data of a tar entry, which must be as long as its header says: the tar reader reports no error if the archive ends
+/// The data of a tar entry, which must have the length in its header: the tar reader reports no error if the archive ends
 /// early.
 struct Counted<'a> {
     from: &'a mut dyn Read,

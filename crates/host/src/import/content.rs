@@ -9,7 +9,7 @@ use chyves_core::world::ImageKind;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Number of bytes needed for detection: the signature of an ISO is behind its 32 KiB system area.
+/// Number of bytes needed for detection: the signature of an ISO follows its system area of 32 KiB.
 pub(crate) const HEAD: usize = 40_960;
 
 /// The signature of a VHD: at the beginning of a dynamic one, at the end of a fixed one.

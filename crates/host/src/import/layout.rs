@@ -32,7 +32,7 @@ pub(super) fn missing(file: &File, format: Format) -> io::Result<Option<String>>
 }
 
 /// The other file that an image needs according to its header: `a backing file` or `a data file`; none if it needs no other
-/// file or is too short to tell. `qemu-img` would only report that it cannot open that file.
+/// file or is too short for a header. `qemu-img` would only report that it cannot open that file.
 pub(super) fn needs(file: &File, format: Format) -> io::Result<Option<&'static str>> {
     const EXTERNAL_DATA: u64 = 1 << 2;
     let image = Image { file, length: file.metadata()?.len() };

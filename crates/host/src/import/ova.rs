@@ -1,6 +1,6 @@
 //! An appliance (OVA): a tar archive of a description (OVF), disks, and often a manifest with the hash of each file.
 //!
-//! One disk becomes the image: the first, or the one that is named. The manifest may be before or behind the disks, so every
+//! One disk becomes the image: the first, or the one that is named. The manifest may precede or follow the disks, so every
 //! file is hashed as it is read, and compared at the end. Source: DMTF DSP0243 (OVF 2.1), sections 5.3 and 5.4. Not here: the
 //! archive (`archive`), the settings in the description (`ovf`).
 

@@ -13,7 +13,7 @@ use chyves_core::zfs::rows;
 /// A partial download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Its dataset.
+    /// The dataset that contains it.
     pub dataset: Dataset,
     /// The source address, in the form that is shown.
     pub address: String,

@@ -70,7 +70,7 @@ impl std::fmt::Display for GuestState {
 pub struct Observed {
     /// UUID of the guest.
     pub uuid: Uuid,
-    /// Its state.
+    /// The guest's state.
     pub state: GuestState,
     /// The supervisor's record; none for a stopped guest.
     pub record: Option<Record>,

@@ -105,7 +105,7 @@ fn not_the_kernels(at: StatFs) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-#[allow(clippy::unnecessary_wraps)] // as on Linux
+#[allow(clippy::unnecessary_wraps)] // the signature of the Linux version
 fn not_the_kernels(_: StatFs) -> io::Result<()> {
     Ok(())
 }

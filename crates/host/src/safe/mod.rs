@@ -16,7 +16,7 @@
 //! This is the only module of the crate that may open anything there; `clippy.toml` forbids `std::fs` in the others. Not here:
 //! mounting (`apply`), and what the files mean.
 
-#![allow(clippy::disallowed_methods)] // the fence points here
+#![allow(clippy::disallowed_methods)] // the lint refers users to this module
 
 mod attached;
 mod file;

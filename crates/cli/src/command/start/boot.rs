@@ -24,7 +24,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
     for guest in &world.guests {
         match (number(guest), &guest.foreign) {
             (Ok(0), _) | (Err(_), Some(_)) => {}
-            // What came with a replicated pool runs somewhere else, as far as this host knows.
+            // A guest of a replicated pool presumably runs on another host.
             (Ok(_), Some(_)) => {
                 session.ui.warn(&format!(
                     "{0} does not start with this host: it is another's; `chyves adopt {0}` would make it this one's",
@@ -50,7 +50,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
     session.each_in_turn(&groups, wrong, Pace::SideBySide, |world, guest| bring_up(session, world, guest, &media))
 }
 
-/// When a guest starts with the host; 0 is never.
+/// The position of a guest at boot: higher numbers start earlier; 0 does not start.
 fn number(guest: &Guest) -> Result<u16> {
     let text = guest.checked(KEY)?.unwrap_or_default();
     text.parse().map_err(|_| Problem::bug(format!("`{KEY}` allows `{text}`, which its reader does not")).on(KEY))
