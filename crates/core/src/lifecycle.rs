@@ -18,23 +18,26 @@ pub use words::{Do, Event, Final, Force, Rules, StopFailure, Wish};
 
 use crate::launch::OnEnd;
 
-/// Interval between shutdown requests: a guest that was still booting at the first one receives a later one.
+/// Interval between shutdown requests in milliseconds: a guest that was still booting at the first
+/// request receives a later one.
 pub const ASK_AGAIN: u64 = 3_000;
-/// Timeout for a hypervisor to be seen running.
+/// Timeout in milliseconds for a hypervisor to be seen running.
 pub const UP_WITHIN: u64 = 60_000;
-/// How long a hypervisor may take to quit on request before it is killed.
+/// Milliseconds that a hypervisor may take to quit on request before it is killed.
 pub const PULL_GRACE: u64 = 3_000;
-/// After this time a killed process is considered unkillable (it hangs in the kernel), and waiting clients are informed.
+/// Milliseconds after which a killed process is considered unkillable (it hangs in the kernel), and waiting clients are
+/// informed.
 pub const KILL_GRACE: u64 = 10_000;
-/// A VM that ran for this long before a crash or reboot is not part of a restart loop.
+/// A VM that ran for this long (in milliseconds) before a crash or reboot is not part of a restart loop.
 pub const STEADY: u64 = 600_000;
 /// Maximum number of consecutive restarts after crashes, without a steady run in between.
 pub const CRASH_LIMIT: u32 = 5;
-/// A run shorter than this that ends with a reboot may be a loop (a triple fault under QEMU looks like a reboot).
+/// A run shorter than this (in milliseconds) that ends with a reboot may be a loop (a triple fault under QEMU looks like a
+/// reboot).
 pub const QUICK_LIFE: u64 = 10_000;
 /// This many quick reboots in a row are not delayed; after that, each one is delayed longer.
 pub const QUICK_FREE: u32 = 3;
-/// The longest pause before a restart.
+/// The longest pause before a restart, in milliseconds.
 pub const LONGEST_PAUSE: u64 = 60_000;
 
 /// The phase of a guest's life.
@@ -48,7 +51,7 @@ pub enum Phase {
     Launching,
     /// It runs, but is only considered started if it is still running at that moment.
     Settling {
-        /// The moment.
+        /// The moment, in milliseconds.
         until: u64,
     },
     /// It runs.
@@ -57,7 +60,7 @@ pub enum Phase {
     Killing(Killing),
     /// It is restarted at that moment.
     Pausing {
-        /// The moment.
+        /// The moment, in milliseconds.
         until: u64,
     },
     /// The commands after the end of the run are running.
@@ -69,7 +72,7 @@ pub enum Phase {
 /// A VM that is being powered off forcibly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Killing {
-    /// When this began.
+    /// When this began, in milliseconds.
     since: u64,
     /// Whether its process has been killed already.
     killed: bool,
@@ -102,7 +105,7 @@ pub struct Life {
     first: bool,
     /// Number of consecutive quick reboots.
     quick: u32,
-    /// When the present hypervisor process was started.
+    /// When the present hypervisor process was started, in milliseconds.
     launched: u64,
     /// Whether the guest is paused.
     paused: bool,
