@@ -310,7 +310,11 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
         bytes[offset..offset + magic.len()].copy_from_slice(magic);
         std::fs::write(host.work().join(name), bytes).unwrap();
     };
-    write("disc", 65_536, 32_769, b"CD001");
+    // A volume of one block of 2048 bytes.
+    let mut descriptor = [0u8; 136];
+    descriptor[..7].copy_from_slice(b"\x01CD001\x01");
+    (descriptor[80], descriptor[129]) = (1, 8);
+    write("disc", 65_536, 32_768, &descriptor);
     write("code", 65_536, 40, b"_FVH");
     std::fs::write(host.work().join("blob"), [0x90u8; 4096]).unwrap();
     host.ok("iso import disc");

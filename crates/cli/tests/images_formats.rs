@@ -89,7 +89,7 @@ fn sparse_archives_appliances_and_odd_discs_are_what_they_were() {
     let volume = |blocks: u32| {
         let mut bytes = vec![0u8; 128 << 10];
         bytes[32_768] = 1;
-        bytes[32_769..32_774].copy_from_slice(b"CD001");
+        bytes[32_769..32_775].copy_from_slice(b"CD001\x01");
         bytes[32_848..32_852].copy_from_slice(&blocks.to_le_bytes());
         bytes[32_852..32_856].copy_from_slice(&blocks.to_be_bytes());
         bytes[32_896..32_898].copy_from_slice(&2048u16.to_le_bytes());
@@ -103,6 +103,22 @@ fn sparse_archives_appliances_and_odd_discs_are_what_they_were() {
     std::fs::write(host.work().join("stale.img"), stale).unwrap();
     host.ok("image import stale.img");
     assert_eq!(listed(&host, "stale")["kind"], "disk");
+    // What looks like both is imported as an ISO, with the way to the other.
+    let mut both = volume(64);
+    both[510..512].copy_from_slice(b"\x55\xaa");
+    (both[450], both[455], both[458]) = (0xa5, 8, 8);
+    std::fs::write(host.work().join("both.img"), &both).unwrap();
+    host.ok("image import both.img").says("partition table").says("--kind raw");
+    assert_eq!(listed(&host, "both")["kind"], "iso");
+    // A boot sector, and the signature of an ISO without a descriptor.
+    both[32_768..36_864].fill(0);
+    both[32_769..32_774].copy_from_slice(b"CD001");
+    std::fs::write(host.work().join("bare.img"), both).unwrap();
+    host.ok("image import bare.img");
+    assert_eq!(listed(&host, "bare")["kind"], "disk");
+    let wide: Vec<u8> = "\u{feff}<html>no</html>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(host.work().join("wide.img"), wide).unwrap();
+    host.chyves("image import wide.img").ends(2).says("a web page");
     std::fs::write(host.work().join("whole.iso"), volume(64)).unwrap();
     std::fs::write(host.work().join("cut.iso"), volume(65)).unwrap();
     host.ok("image import whole.iso");

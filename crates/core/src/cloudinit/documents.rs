@@ -119,6 +119,23 @@ pub fn check_text(reader: Reader, text: Text, content: &str) -> Result<()> {
     }
 }
 
+/// What some version of the guest's reader ignores in a seed of these texts, and what to do; none if every version reads all.
+pub fn remark(seed: &Seed, texts: &[(Text, String)]) -> Option<String> {
+    let mut sources = Sources::default();
+    for (text, content) in texts.iter().filter(|(_, content)| !content.is_empty()) {
+        *sources.slot(*text) = Some(content.clone());
+    }
+    match seed.reader {
+        Reader::CloudInit | Reader::CloudbaseInit => None,
+        // A text that it does not read is refused elsewhere.
+        Reader::Nuageinit => nuageinit::buries_script(seed, &sources).is_ok_and(|is| is).then(|| {
+            "nuageinit runs the script in user-data or vendor-data from FreeBSD 14.3 on; an older one ignores it, because the seed also \
+             has keys, a user or network settings. For an older image, let the script set these, and unset them here"
+                .to_owned()
+        }),
+    }
+}
+
 /// Parses the user's own `#cloud-config` as a mapping.
 ///
 /// # Errors

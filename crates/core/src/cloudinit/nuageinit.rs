@@ -95,11 +95,16 @@ pub(super) fn documents(seed: &Seed, sources: &Sources, parts: &Parts<'_>) -> Re
     }
     all.remove("ssh_authorized_keys");
     users(&mut all, seed, keys.or_else(|| key_list(parts)), parts.password);
-    for script in vendor.script.iter().chain(&own.script) {
-        run_script(&mut all, script);
-    }
+    let scripts: Vec<&String> = vendor.script.iter().chain(&own.script).collect();
     if let Some(text) = &sources.network_config {
         all.set("network", own_network(text)?);
+    }
+    if let ([script], true) = (scripts.as_slice(), all == Node::map([("hostname", Node::text(&seed.hostname))])) {
+        // Both versions run a script that is all of user-data, and meta-data has the host name too.
+        return Ok(Documents { meta_data: meta_data(seed), user_data: (*script).clone(), network_config: None, vendor_data: None });
+    }
+    for script in scripts {
+        run_script(&mut all, script);
     }
     let user_data = format!("#cloud-config\n{}", all.render());
     Ok(Documents { meta_data: meta_data(seed), user_data, network_config: None, vendor_data: None })
@@ -112,6 +117,15 @@ pub(super) fn check_text(text: Text, content: &str) -> Result<()> {
         Text::NetworkConfig => own_network(content).map(drop),
         Text::AuthorizedKeys => Ok(()),
     }
+}
+
+/// Whether the seed has an own script inside of its `#cloud-config`, where only the newer version runs it.
+pub(super) fn buries_script(seed: &Seed, sources: &Sources) -> Result<bool> {
+    let parts = Parts { keys: seed.keys.clone(), password: None, decoded: false };
+    let is_script = |text: &Option<String>| text.as_deref().and_then(Format::of) == Some(Format::Script);
+    let has_script = is_script(&sources.user_data) || is_script(&sources.vendor_data);
+    let has_keys = sources.authorized_keys.is_some();
+    Ok(has_script && (has_keys || Format::of(&documents(seed, sources, &parts)?.user_data) != Some(Format::Script)))
 }
 
 /// One of the user's own texts: keys and values, or a script.
@@ -394,6 +408,31 @@ mod tests {
         let merged = documents(&seed(), &vendor).unwrap().user_data;
         assert!(merged.contains("nginx") && !merged.contains("vim"), "{merged}");
         assert_eq!(booted(Version::Of2025, &seed(), &vendor).commands, ["first", "date"]);
+    }
+
+    #[test]
+    fn an_own_script_that_is_all_there_is_to_do_is_run_by_both_versions() {
+        let script = "#!/bin/sh\necho ü\n";
+        let bare = Seed { keys: Vec::new(), ..seed() };
+        let vendor = Sources { vendor_data: Some(script.into()), ..Sources::default() };
+        for (version, sources) in BOTH.into_iter().flat_map(|version| [(version, own(&format!("\n{script}"))), (version, vendor.clone())]) {
+            let guest = booted(version, &bare, &sources);
+            assert_eq!(guest.commands, [script], "{version:?}");
+            assert!(!buries_script(&bare, &sources).unwrap());
+        }
+        // A user, an address, name servers, two scripts: one #cloud-config for all, which the older version runs no script of.
+        let fixed = |seed: &mut Seed| (seed.nics[0].v4, seed.nics[0].v6) = ("192.0.2.10/24".parse().unwrap(), NicAddress::None);
+        let changes: [&dyn Fn(&mut Seed); 3] =
+            [&|s| s.user = Some("ann".parse().unwrap()), &fixed, &|s| s.dns = vec!["192.0.2.53".parse().unwrap()]];
+        for change in changes {
+            let mut seed = bare.clone();
+            change(&mut seed);
+            assert!(buries_script(&seed, &own(script)).unwrap());
+            assert!(booted(Version::Of2022, &seed, &own(script)).commands.is_empty());
+            assert_eq!(booted(Version::Of2025, &seed, &own(script)).commands, [SCRIPT]);
+        }
+        assert!(buries_script(&bare, &Sources { vendor_data: Some(script.into()), ..own(script) }).unwrap());
+        assert!(!buries_script(&seed(), &own("#cloud-config\npackages: [vim]\n")).unwrap());
     }
 
     #[test]

@@ -74,7 +74,14 @@ pub(super) fn texts_in(folder: &str, texts: &[(Text, String)]) -> Vec<Action> {
 pub fn texts(guest: &Guest, texts: &[(Text, String)]) -> Result<Plan> {
     changeable(guest)?;
     check_for(Reader::of(guest)?, texts)?;
-    Ok(Plan { steps: in_folder(guest, texts_in(guest.folder()?, texts)), notes: later(guest) })
+    let mut notes = later(guest);
+    notes.extend(remark(guest, texts));
+    Ok(Plan { steps: in_folder(guest, texts_in(guest.folder()?, texts)), notes })
+}
+
+/// What some version of the guest's reader ignores in these texts. Invalid settings are reported elsewhere.
+pub(super) fn remark(guest: &Guest, texts: &[(Text, String)]) -> Option<String> {
+    settings::of(guest).ok().flatten().and_then(|seed| documents::remark(&seed, texts)).map(|remark| format!("{}: {remark}", guest.name))
 }
 
 /// Plans to add public SSH keys to the ones that a guest has. The world must hold the guest's stored texts.
@@ -171,6 +178,16 @@ mod tests {
     use super::*;
     use crate::os::Os;
     use crate::plan::testing;
+
+    #[test]
+    fn a_script_that_an_older_nuageinit_ignores_is_reported() {
+        let script = [(Text::UserData, "#!/bin/sh\ndate\n".to_owned())];
+        for (more, is_reported) in [(("ci.user", "ann"), true), (("ci.reader", "nuageinit"), false)] {
+            let guest = testing::guest("web01", &[("ci.enabled", "yes"), ("os", "freebsd"), more]);
+            let notes = texts(&guest, &script).unwrap().notes;
+            assert_eq!(notes.iter().any(|note| note.contains("14.3")), is_reported, "{notes:?}");
+        }
+    }
 
     #[test]
     fn a_reinit_is_another_generation() {

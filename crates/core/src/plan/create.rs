@@ -72,9 +72,10 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
         .map_err(|problem| Problem { hints: Vec::new(), ..problem }.hint("--size 8G creates disk0, --nets 2 creates net0 and net1"))?;
     own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
     own.extend(wishes);
-    super::whole::new_guest(world, &dataset, &own, vec![(root.guests(), Arc::new(request.defaults.clone()))])?;
+    let guest = super::whole::new_guest(world, &dataset, &own, vec![(root.guests(), Arc::new(request.defaults.clone()))])?;
     let given = |key: &str| own.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
     super::cloud_init::check_for(Reader::derived(given(keys::CI_READER), given(keys::OS))?, &request.texts)?;
+    notes.extend(super::cloud_init::remark(&guest, &request.texts));
     // The settings are set by the same `zfs` call that creates the dataset, so that no reader sees a guest without them. A
     // full copy gets them once it is complete.
     match steps.first_mut() {

@@ -222,14 +222,15 @@ pub fn warning(world: &World, guest: &Guest, own: &OwnValues) -> Option<String> 
 ///
 /// # Errors
 /// What would keep it from starting.
-pub fn new_guest(world: &World, dataset: &Dataset, own: &[Pair], above: Vec<(Dataset, Arc<OwnValues>)>) -> Result<()> {
+pub fn new_guest(world: &World, dataset: &Dataset, own: &[Pair], above: Vec<(Dataset, Arc<OwnValues>)>) -> Result<Guest> {
     let values = super::values(own);
     let uuid = values.get(keys::UUID).and_then(|o| o.value.parse().ok()).unwrap_or(Uuid::nil());
     let name: GuestName = dataset.leaf().parse()?;
     let guest = bare(world, name, dataset.clone(), uuid, Settings::new(values, above));
     checked(&ideal(world), &guest, Rules::All)
         .and_then(|()| no_snapshot_yet(&guest))
-        .map_err(|problem| Problem { code: Kind::Usage, ..problem })
+        .map_err(|problem| Problem { code: Kind::Usage, ..problem })?;
+    Ok(guest)
 }
 
 /// Refuses a new guest that reverts to a snapshot, because it has none yet.

@@ -162,7 +162,7 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
             "convert it to one file: qemu-img convert -O qcow2 IMAGE WHOLE",
         );
     }
-    let text = String::from_utf8_lossy(&head[..head.len().min(512)]).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    let text = foreign::opening(head);
     if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
         return refuse(
             "a web page",
@@ -258,7 +258,7 @@ mod tests {
         };
         let plain = |content| Ok(Seen::Plain(content));
         assert_eq!(recognise(&[0xeb; 512], "x.qcow2"), plain(Content::Raw));
-        assert_eq!(with(40_000, 32_769, b"CD001"), plain(Content::Iso));
+        assert_eq!(with(40_000, 32_768, b"\x01CD001\x01"), plain(Content::Iso));
         assert_eq!(with(64, 40, b"_FVH"), plain(Content::Firmware));
         assert_eq!(with(8, 0, b"QFI\xfb"), plain(Content::Format(Format::Qcow2)));
         assert_eq!(with(512, 64, b"\x7f\x10\xda\xbe"), plain(Content::Format(Format::Vdi)));
@@ -271,6 +271,7 @@ mod tests {
             &b""[..],
             b"  <!DOCTYPE html><html>",
             b"\xef\xbb\xbf<HTML>",
+            b"\xff\xfe<\0h\0t\0m\0l\0>\0",
             b"# Disk DescriptorFile\n",
             b"7z\xbc\xaf\x27\x1c",
             b"Rar!\x1a\x07",

@@ -13,6 +13,7 @@ pub(super) fn known(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"\x04\x22\x4d\x18", "lz4-compressed", UNPACK),
         (b"\x02\x21\x4c\x18", "lz4-compressed", UNPACK),
         (b"LZIP", "lzip-compressed", UNPACK),
+        (b"LRZI", "lrzip-compressed", UNPACK),
         (b"\x89LZO\0", "lzo-compressed", UNPACK),
         (b"\x1f\x9d", "a file of compress(1)", UNPACK),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
@@ -56,10 +57,8 @@ fn lzma(head: &[u8]) -> bool {
 
 /// The type of a text file in place of an image; none if it is not text.
 pub(super) fn text(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    let text = std::str::from_utf8(head).ok()?.trim_start_matches('\u{feff}').trim_start();
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0c')) {
-        return None;
-    }
+    let text = utf8(head).filter(|text| is_printable(text)).map(str::to_owned).or_else(|| utf16(head))?;
+    let text = text.trim_start_matches('\u{feff}').trim_start();
     let fetched = "the server answered with this instead of the file: is the address right, and does it want a login?";
     Some(match text {
         _ if text.starts_with("version https://git-lfs") => (
@@ -69,6 +68,37 @@ pub(super) fn text(head: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if text.starts_with(['{', '[']) => ("JSON text", fetched),
         _ => ("plain text", "name the image itself; `--kind raw` takes this file as a raw disk"),
     })
+}
+
+/// The first characters of a text in lower case, without what may come before them; of other files something arbitrary.
+pub(super) fn opening(head: &[u8]) -> String {
+    let text = utf16(head).unwrap_or_else(|| String::from_utf8_lossy(&head[..head.len().min(512)]).into_owned());
+    text.trim_start_matches('\u{feff}').trim_start().chars().take(64).collect::<String>().to_ascii_lowercase()
+}
+
+fn is_printable(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\x0c'))
+}
+
+/// The bytes as UTF-8, of which the last character may be cut.
+fn utf8(head: &[u8]) -> Option<&str> {
+    match std::str::from_utf8(head) {
+        Ok(text) => Some(text),
+        Err(bad) if bad.error_len().is_none() => std::str::from_utf8(&head[..bad.valid_up_to()]).ok(),
+        Err(_) => None,
+    }
+}
+
+/// The bytes as UTF-16: with a byte order mark, or printable ASCII in either byte order.
+fn utf16(head: &[u8]) -> Option<String> {
+    let decoded = |unit: fn([u8; 2]) -> u16| {
+        let mut units: Vec<u16> = head.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        // The last character may be cut.
+        units.pop_if(|last| (0xd800..0xdc00).contains(last));
+        String::from_utf16(&units).ok().filter(|text| !text.is_empty() && is_printable(text))
+    };
+    let text = decoded(u16::from_le_bytes).filter(|text| text.starts_with('\u{feff}') || text.is_ascii());
+    text.or_else(|| decoded(u16::from_be_bytes).filter(|text| text.starts_with('\u{feff}') || text.is_ascii()))
 }
 
 /// Whether a file ends as a DMG of macOS does.
@@ -89,6 +119,18 @@ mod tests {
         assert_eq!(text(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n").unwrap().0, "a pointer of Git LFS");
         assert_eq!(text(b"  {\"error\": \"no\"}").unwrap().0, "JSON text");
         assert_eq!(text("nicht gefunden: Prüfung\n".as_bytes()).unwrap().0, "plain text");
+        assert_eq!(known(b"LRZI\0\x06").unwrap().0, "lrzip-compressed");
+        let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            assert_eq!(text(&wide("\u{feff}Prüfung 😀\r\n", bytes)).unwrap().0, "plain text");
+            assert_eq!(text(&wide("no mark", bytes)).unwrap().0, "plain text");
+            assert_eq!(text(&wide("{\"error\": 1}", bytes)).unwrap().0, "JSON text");
+            assert!(opening(&wide("\u{feff} <!DOCTYPE html>", bytes)).starts_with("<!doctype"));
+            assert!(text(&wide("\u{feff}text, and then\0", bytes)).is_none() && text(&wide("ü", bytes)).is_none());
+        }
+        // The head of a longer text may end within a character.
+        assert_eq!(text(&"Prüfung".as_bytes()[..3]).unwrap().0, "plain text");
+        assert_eq!(text(&wide("\u{feff}a😀", u16::to_le_bytes)[..6]).unwrap().0, "plain text");
         assert!(text(b"text, and then\0").is_none() && text(&[0xeb, 0xff]).is_none());
     }
 }

@@ -284,6 +284,11 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
         }
         Extent::AtLeast(_) | Extent::Unknown => {}
     }
+    if disc.as_ref().is_some_and(optical::may_be_disk) {
+        (place.report)(Event::Warning(format!(
+            "`{shown}` is imported as an ISO; it also has a partition table. If it is a disk: `chyves image import FILE --kind raw`"
+        )));
+    }
     let name = order.named.clone().or_else(|| order.source.file_name()).unwrap_or_else(|| "-".into());
     let mut own: Vec<(String, String)> = order.wants.iter().map(|(k, v)| (format!("{}{k}", keys::WANTS), v.clone())).collect();
     own.extend(disc.as_ref().and_then(optical::label).map(|label| (keys::IMAGE_LABEL.to_owned(), label)));

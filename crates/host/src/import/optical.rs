@@ -34,9 +34,21 @@ fn is_udf(head: &[u8]) -> bool {
         && [34_817, 36_865].into_iter().any(|offset| is_at(head, offset, b"NSR02") || is_at(head, offset, b"NSR03"))
 }
 
+/// The reason why the first volume descriptor is none, although it has the signature of one. ECMA-119 8.1: types 0 to 3 and 255,
+/// version 1, and 2 for an enhanced one.
+fn bad_header(head: &[u8]) -> Option<String> {
+    let descriptor = head.get(32_768..32_775).filter(|d| &d[1..6] == b"CD001")?;
+    let (kind, version) = (descriptor[0], descriptor[6]);
+    (!matches!(kind, 0..=3 | 255) || !matches!(version, 1 | 2)).then(|| format!("type {kind}, version {version}"))
+}
+
 /// Whether the volume descriptor is left over from an ISO that was once written to this disk: there is a file system where an
-/// ISO has nothing, or partitions that end far behind the ISO's volume. Those of an ISO for USB sticks end with it.
+/// ISO has nothing, a boot sector before what is no descriptor, or partitions that end far behind the ISO's volume. Those of an
+/// ISO for USB sticks end with it.
 fn is_of_a_former_disc(head: &[u8]) -> bool {
+    if is_at(head, 510, b"\x55\xaa") && bad_header(head).is_some() {
+        return true;
+    }
     // ext2 to ext4, XFS, LUKS, LVM, bcachefs and swap: an ISO leaves the places of their signatures empty.
     let file_systems: [(usize, &[u8]); 5] =
         [(1080, b"\x53\xef"), (0, b"XFSB"), (0, b"LUKS\xba\xbe"), (512, b"LABELONE"), (4086, b"SWAPSPACE2")];
@@ -47,12 +59,31 @@ fn is_of_a_former_disc(head: &[u8]) -> bool {
     partitions_end(head).is_some_and(|end| end > volume.saturating_add(SLACK))
 }
 
+/// Whether what has a valid volume descriptor may as well be a disk that an ISO was once written to: it has a partition table
+/// without a partition for the ISO itself. ISOs for USB sticks have one, which begins with the image or with its descriptors.
+pub(crate) fn may_be_disk(disc: &File) -> bool {
+    let mut head = vec![0; 32_768 + 2048];
+    if disc.read_exact_at(&mut head, 0).is_err() {
+        return false;
+    }
+    let has_gpt = [512, 4096].into_iter().any(|sector| is_at(&head, sector, b"EFI PART"));
+    let all = partitions(&head);
+    // Beside a GPT, the partition at sector 1 is the one that stands for it.
+    let of_the_iso = |(begin, _): &(u64, u64)| matches!(begin / 512, 0 | 64) || (begin / 512 == 1 && !has_gpt);
+    (has_gpt || !all.is_empty()) && !all.iter().any(of_the_iso)
+}
+
 /// The end of the last partition of a disk, in bytes.
 fn partitions_end(head: &[u8]) -> Option<u64> {
-    let mut ends = Vec::new();
+    partitions(head).into_iter().map(|(_, end)| end).max()
+}
+
+/// Where the partitions of a disk begin and end, in bytes.
+fn partitions(head: &[u8]) -> Vec<(u64, u64)> {
+    let mut all = Vec::new();
     if is_at(head, 510, b"\x55\xaa") {
         let used = (0..4).map(|n| 446 + 16 * n).filter(|at| head[at + 4] != 0);
-        ends.extend(used.map(|at| (little(head, at + 8, 4) + little(head, at + 12, 4)) * 512));
+        all.extend(used.map(|at| (little(head, at + 8, 4) * 512, (little(head, at + 8, 4) + little(head, at + 12, 4)) * 512)));
     }
     // A GPT: sectors of 512 or 4096 bytes, entries of a stated size.
     for sector in [512, 4096] {
@@ -62,11 +93,12 @@ fn partitions_end(head: &[u8]) -> Option<u64> {
             let at = table.checked_mul(sector as u64).and_then(|at| at.checked_add(entry * size)).and_then(|at| usize::try_from(at).ok());
             let Some(entry) = at.and_then(|at| head.get(at..at.checked_add(48)?)) else { break };
             if entry[..16].iter().any(|b| *b != 0) {
-                ends.push(little(entry, 40, 8).saturating_add(1).saturating_mul(sector as u64));
+                let byte = |number: u64| number.saturating_mul(sector as u64);
+                all.push((byte(little(entry, 32, 8)), byte(little(entry, 40, 8).saturating_add(1))));
             }
         }
     }
-    ends.into_iter().max()
+    all
 }
 
 /// The required length of an ISO, according to its own structures.
@@ -83,6 +115,9 @@ pub(crate) enum Extent {
 /// The volume of ISO 9660, by its primary descriptor. Each number is recorded in both byte orders; some programs write only
 /// one.
 fn volume(head: &[u8]) -> Extent {
+    if let Some(why) = bad_header(head) {
+        return Extent::Invalid(why);
+    }
     let Some(descriptor) = head.get(32_768..32_768 + 2048).filter(|d| d[0] == 1 && &d[1..6] == b"CD001") else { return Extent::Unknown };
     let both = |at: usize, length: usize| {
         let swapped = descriptor[at + length..at + 2 * length].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
@@ -179,7 +214,7 @@ mod tests {
     fn iso(blocks: u32) -> Vec<u8> {
         let mut bytes = vec![0u8; 40_960];
         bytes[32_768] = 1;
-        bytes[32_769..32_774].copy_from_slice(b"CD001");
+        bytes[32_769..32_775].copy_from_slice(b"CD001\x01");
         bytes[32_848..32_852].copy_from_slice(&blocks.to_le_bytes());
         bytes[32_852..32_856].copy_from_slice(&blocks.to_be_bytes());
         bytes[32_896..32_898].copy_from_slice(&2048u16.to_le_bytes());
@@ -193,6 +228,39 @@ mod tests {
             bytes[*at..at + write.len()].copy_from_slice(write);
         }
         is_one(&bytes)
+    }
+
+    #[test]
+    fn an_iso_with_the_partitions_of_a_disk_may_be_a_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.iso");
+        let may = |writes: &[(usize, &[u8])]| {
+            let mut bytes = iso(300_000);
+            for (at, write) in writes {
+                bytes[*at..at + write.len()].copy_from_slice(write);
+            }
+            std::fs::write(&path, bytes).unwrap();
+            may_be_disk(&File::open(&path).unwrap())
+        };
+        let mbr = |kind: u8, first: u32| [&[0, 0, 0, 0, kind, 0, 0, 0][..], &first.to_le_bytes(), &1000u32.to_le_bytes()].concat();
+        let signed: (usize, &[u8]) = (510, b"\x55\xaa");
+        assert!(!may(&[]) && !may(&[signed]));
+        assert!(may(&[(446, &mbr(0x83, 2048)), signed]) && may(&[(512, b"EFI PART")]));
+        for first in [0, 1, 64] {
+            assert!(!may(&[(446, &mbr(0x17, first)), (462, &mbr(0xef, 5000)), signed]), "a partition for the ISO at {first}");
+        }
+        assert!(may(&[(446, &mbr(0xee, 1)), (512, b"EFI PART"), signed]), "the protective one is none");
+    }
+
+    #[test]
+    fn a_signature_without_a_descriptor_is_no_iso() {
+        assert!(over(300, &[(32_768, b"\x00CD001\x01")]), "a boot record may be the first");
+        assert!(!over(300, &[(32_768, b"\x00CD001\x00"), (510, b"\x55\xaa")]));
+        assert!(!over(300, &[(32_768, b"\x07CD001\x01"), (510, b"\x55\xaa")]));
+        // Without a boot sector it is a damaged ISO, which the import refuses.
+        let mut bare = vec![0; 40_960];
+        bare[32_769..32_774].copy_from_slice(b"CD001");
+        assert!(is_one(&bare) && volume(&bare) == Extent::Invalid("type 0, version 0".into()));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
         kind: Kind::Choice(&["auto", "cloud-init", "nuageinit", "cloudbase-init"]),
         unset: Unset::Value("auto"),
         summary: "the program in the guest that reads the seed",
-        detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that they cannot express is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. nuageinit runs own scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
+        detail: "auto derives it from os: nuageinit for freebsd, cloudbase-init for windows, cloud-init for the rest. nuageinit is that of FreeBSD's own images BASIC-CLOUDINIT; set cloud-init for a FreeBSD that has the package cloud-init. nuageinit and cloudbase-init know a part of cloud-init: a setting that they cannot express is refused. Their user-data is one #cloud-config, own user-data merged into it; for nuageinit the network is a part of it. Where a key or a user is set, FreeBSD's user freebsd is made without its known password. An own script is handed to nuageinit as it is where no key, user or network setting has to be merged with it. nuageinit runs merged scripts, sets name servers and changes the password of a user that the image has from FreeBSD 14.3 on.",
         reach: Reaches::Never,
         ..BASE
     },
