@@ -369,7 +369,7 @@ fn a_disk_that_was_grown_by_hand_is_not_cut_by_mistake() {
     assert_eq!(host.tree(), before);
     // A reading command mounts nothing: info tells where the file system is mounted, disk list reads the disks.
     let dataset = host.dataset("web");
-    host.in_folder("web", |_| host.ok("info web").says("it has 4M, recorded is 1M").says("chyves disk sync web"));
+    host.in_folder("web", |_| host.ok("info web").says("actual size 4M, recorded 1M").says("chyves disk sync web"));
     assert_eq!(host.zfs_get("mounted", &dataset), "no");
     host.ok("disk list web").says("4M (recorded: 1M)");
     assert_eq!(disks(&host, "size,actual"), "1048576\t4194304\n");
@@ -380,7 +380,7 @@ fn a_disk_that_was_grown_by_hand_is_not_cut_by_mistake() {
         assert_eq!((bytes.len(), &bytes[(4 << 20) - 4..4 << 20]), (8 << 20, &b"last"[..]));
     });
     by_hand(&host, "web", "disk0.raw", 2 << 20);
-    host.ok("disk sync web").says("it has 2M, recorded is 8M");
+    host.ok("disk sync web").says("actual size 2M, recorded 8M");
     assert_eq!(host.value("web", "disk0.size"), "2M");
     host.in_folder("web", |folder| assert_eq!(std::fs::metadata(folder.join("disk0.raw")).unwrap().len(), 2 << 20));
     host.ok("disk sync web").says("are as recorded");

@@ -73,7 +73,7 @@ fn disks_that_are_not_as_recorded_and_ways_out_that_are_missing_are_reported() {
     host.in_folder("web", |f| std::fs::File::options().write(true).open(f.join("disk0.raw")).unwrap().set_len(1 << 19).unwrap());
     host.in_folder("own", |f| std::fs::remove_file(f.join("disk0.raw")).unwrap());
     host.chyves("doctor")
-        .says("disk0 of web: it has 512K, recorded is 1M")
+        .says("disk0 of web: actual size 512K, recorded 1M")
         .says("chyves disk sync web disk0")
         .says("disk0 of own: its file is missing")
         .says("chyves disk remove own disk0 --lost");

@@ -117,7 +117,7 @@ fn a_design_is_made_changed_and_taken_away() {
     host.ok("network bridge0 set description=office mtu=1400");
     host.ok("network list").says("office".get(..0).unwrap()).says("by command");
     host.ok("list bridges -H -o bridge,mtu,members,description").says("bridge0\t1400\tem0\toffice");
-    host.ok("network bridge0 private").says("leads nowhere");
+    host.ok("network bridge0 private").says("is private");
     assert!(members(&host, "bridge0").is_empty());
     host.ok("network lan attach em0 address=10.7.0.1/24");
     host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-W", "20", "10.7.0.1"]);
@@ -226,7 +226,7 @@ fn a_change_that_nobody_confirms_goes_back_whole() {
     let before = (everything(&host), settings());
     for (line, said) in [
         ("network bridge0 attach em0 mtu=1400", "uplink: em0"),
-        ("network bridge0 private", "leads nowhere"),
+        ("network bridge0 private", "is private"),
         ("network bridge0 migrate lan", "migrated to lan"),
     ] {
         host.ok(&format!("{line} --confirm 1")).says(said).says("it is rolled back in 1 s");

@@ -106,7 +106,7 @@ fn a_disk_grows_by_so_much() {
     assert_eq!(host.value("web", "disk0.size"), "12M");
     // By what it has, whatever is recorded.
     host.in_folder("web", |folder| std::fs::File::options().write(true).open(folder.join("disk0.raw")).unwrap().set_len(20 << 20).unwrap());
-    host.ok("get web disk0.size").says("it has 20M, recorded is 12M").says("`chyves disk sync web disk0`");
+    host.ok("get web disk0.size").says("actual size 20M, recorded 12M").says("`chyves disk sync web disk0`");
     // Of a guest that is not mounted nothing else is known without mounting it.
     host.ok("list -o disk0.size -H").says("12M");
     host.sh("zfs", &["mount", &host.dataset("web")]);

@@ -37,7 +37,7 @@ fn a_volume_that_was_grown_is_not_cut_by_mistake() {
     host.ok("disk resize web disk0 32M").says("8M is recorded");
     assert_eq!((sizes(&host, "web"), host.read_volume(&disk(&host, "web", 0), 12 * MIB, 4)), ((32, 32), b"last".to_vec()));
     by_hand(&host, "web", 16);
-    host.ok("disk sync web").says("it has 16M, recorded is 32M");
+    host.ok("disk sync web").says("actual size 16M, recorded 32M");
     assert_eq!(sizes(&host, "web"), (16, 16));
     host.ok("disk sync web").says("are as recorded");
     assert_eq!(word(&host, "web", 0), "first");

@@ -37,7 +37,7 @@ pub(crate) enum Verb {
         /// The pool
         pool: String,
     },
-    /// Leave a pool alone from now on
+    /// Take a pool offline: commands no longer use it
     ///
     /// No command but `pool` uses it. Refused while a guest of it runs.
     Offline {

@@ -87,7 +87,7 @@ pub(super) fn private(session: &Session, bridge: &IfName, settings: &[String], c
     let nat = settings.iter().find(|(key, _)| key.rsplit('.').next() == Some("nat")).map(|(_, to)| to.as_str());
     let said = match nat.filter(|to| !to.is_empty()) {
         Some(to) => format!("has no uplink; its guests reach other networks through {to} (nat)"),
-        None => "leads nowhere".to_owned(),
+        None => "is private: its guests reach only each other".to_owned(),
     };
     change(session, bridge, &Wish::Private(settings), &said, confirm)
 }

@@ -84,7 +84,7 @@ pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
         ]);
     }
     if table.rows.is_empty() && !session.ui.json && !args.bare {
-        session.ui.say("there are no bridges; `chyves network bridge0 attach INTERFACE` creates one, `chyves network bridge0 private` one that leads nowhere");
+        session.ui.say("there are no bridges; `chyves network bridge0 attach INTERFACE` creates one, `chyves network bridge0 private` one without an uplink");
     }
     let mut args = args.clone();
     if args.columns.is_empty() && !session.ui.json {

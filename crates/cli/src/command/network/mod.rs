@@ -65,7 +65,7 @@ pub(crate) enum Verb {
         #[command(flatten)]
         confirm: apply::Confirm,
     },
-    /// Let a bridge lead nowhere: guests on it reach each other alone
+    /// Make a bridge private: its guests reach only each other
     Private {
         /// The bridge
         bridge: IfName,
@@ -143,7 +143,7 @@ pub(crate) enum Verb {
         /// The tap
         tap: String,
     },
-    /// Print the rules for guests that hide behind the host's address
+    /// Print the NAT rules for guests that share the host's address
     Nat {
         /// The bridge
         bridge: IfName,

@@ -65,10 +65,10 @@ impl Found {
         let recorded = || disk.size.map_or_else(|| "nothing".to_owned(), |s| s.to_string());
         match self {
             Self::Size(size) if disk.size == Some(*size) => None,
-            Self::Size(size) => Some(format!("it has {size}, recorded is {}", recorded())),
+            Self::Size(size) => Some(format!("actual size {size}, recorded {}", recorded())),
             Self::Missing => Some(format!("its {} is missing", noun(disk.kind))),
             Self::OtherKind(kind, size) => {
-                Some(format!("it is a {} of {size}, recorded is a {} of {}", noun(*kind), noun(disk.kind), recorded()))
+                Some(format!("actually a {} of {size}, recorded as a {} of {}", noun(*kind), noun(disk.kind), recorded()))
             }
             Self::NoDisk(what) => Some(format!("{} has its name", printable(what, 120))),
             Self::Unknown(_) => None,

@@ -129,7 +129,7 @@ pub fn resize(
     plan.push(Action::Verify { objects: guids });
     let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
     if smaller {
-        plan.notes.push(format!("whatever lies behind {to} on disk{number} of {} is lost", guest.name));
+        plan.notes.push(format!("all data beyond {to} on disk{number} of {} is lost", guest.name));
     }
     // The disk may have the requested size already although the running guest still sees a smaller one.
     if let Some(by) = live.filter(|by| to != from || *by == Growth::Asked) {

@@ -351,7 +351,7 @@ fn larger_can_be_taken_back_and_smaller_is_done_last() {
     ");
     assert_eq!(to(Size::mib(512), false).unwrap_err().code, Kind::NotNow);
     insta::assert_snapshot!(script(to(Size::mib(512), true)), @"
-    # note: whatever lies behind 512M on disk0 of web01 is lost
+    # note: all data beyond 512M on disk0 of web01 is lost
     # make sure that tank/chyves/guests/web01 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
     # mount tank/chyves/guests/web01
@@ -524,8 +524,8 @@ fn a_sync_records_what_the_disks_are_and_touches_none() {
     let plan = sync::sync(&world, &g, None, &disks, vec![("tank/chyves/guests/web01".into(), 4711)]).unwrap();
     let text = plan.script(Os::Linux);
     for said in [
-        "# note: disk0 of web01: it has 512M, recorded is 1G\n",
-        "# note: disk1 of web01: it is a file of 1G, recorded is a volume of 1G\n",
+        "# note: disk0 of web01: actual size 512M, recorded 1G\n",
+        "# note: disk1 of web01: actually a file of 1G, recorded as a volume of 1G\n",
         "# note: cannot use disk2 of web01: its file is missing; find it in a snapshot",
         "`chyves disk resize web01 disk3 SIZE`\n",
         "zfs set chyves:disk0.size=512M chyves:disk1.kind=raw tank/chyves/guests/web01\n",
