@@ -462,3 +462,39 @@ fn a_file_system_that_somebody_else_mounts_first_is_used() {
     }
     host.ok("disk list web -H -p -o size").says("1048576");
 }
+
+#[test]
+fn invalid_records_of_a_disk_are_replaced_by_what_the_disk_is() {
+    let Some(host) = host("disk::invalid_records") else { return };
+    for (key, value) in [("size", "zz"), ("kind", "floppy")] {
+        host.sh("zfs", &["set", &format!("chyves:disk0.{key}={value}"), &host.dataset("web")]);
+        // Every refusal leads to the command that works.
+        for line in ["disk resize web disk0 2M", "disk remove web disk0", "clone web other", "start web -n"] {
+            host.chyves(line).ends(2).says("chyves disk sync web disk0").is_silent_of("chyves set web");
+        }
+        host.ok("info web").says(value).says("chyves disk sync web disk0");
+        host.chyves("doctor").says(value).says("chyves disk sync web disk0");
+        host.ok("disk list web").says(&format!("(recorded: {value})")).says("chyves disk sync web disk0");
+        assert_eq!(disks(&host, "number,kind,actual"), "0\traw\t1048576\n");
+        host.ok("disk sync web disk0").says(value);
+        host.ok("disk sync web").says("are as recorded");
+        host.ok("info web").is_silent_of("invalid:");
+    }
+    assert_eq!((host.value("web", "disk0.kind").as_str(), host.value("web", "disk0.size").as_str()), ("raw", "1M"));
+    // What is recorded of a lost disk need not be valid.
+    host.ok("disk add web 1M --kind raw");
+    host.sh("zfs", &["set", "chyves:disk1.kind=floppy", &host.dataset("web")]);
+    host.in_folder("web", |folder| std::fs::remove_file(folder.join("disk1.raw")).unwrap());
+    host.chyves("disk sync web disk1").ends(4).says("chyves disk remove web disk1 --lost");
+    host.ok("disk remove web disk1 --lost");
+    assert_eq!(disks(&host, "number"), "0\n");
+}
+
+#[test]
+fn info_shows_the_rest_of_a_guest_with_a_setting_that_cannot_be_read() {
+    let Some(host) = host("disk::invalid_elsewhere") else { return };
+    host.sh("zfs", &["set", "chyves:ram=lots", &host.dataset("web")]);
+    let info = host.ok("info web").says("the setting `ram` of `web` is wrong").says("chyves set web ram=").out;
+    assert!(info.contains("disk0"), "{info}");
+    host.chyves("doctor").says("the setting `ram` of `web` is wrong");
+}

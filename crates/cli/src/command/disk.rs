@@ -9,7 +9,8 @@ use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use chyves_core::plan::disk::found::{self, Disks, Found};
 use chyves_core::plan::disk::resize::NewSize;
 use chyves_core::plan::{self, disk::add::Origin};
-use chyves_core::value::{DiskSize, FilePath, Size};
+use chyves_core::property::keys::{self, DiskKey};
+use chyves_core::value::{DiskSize, FilePath, Size, printable};
 use chyves_core::world::World;
 use chyves_host::apply::disk as files;
 use chyves_host::observe::disks::{self, Mount};
@@ -374,17 +375,24 @@ const COLUMNS: [&str; 12] =
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     let world = session.look(&targets.look())?;
-    let mut disks: Vec<(&Guest, Vec<DiskSpec>)> = Vec::new();
     let (found, lost) = session.found(&targets, &world)?;
     let answered = found.len();
+    let mut disks: Vec<(&Guest, Vec<DiskSpec>)> = Vec::new();
+    let mut invalid: Vec<(&Guest, u16, DiskKey)> = Vec::new();
     for guest in found {
-        match guest.spec() {
-            Ok(spec) => disks.push((guest, spec.disks)),
-            Err(problem) if targets == Targets::All => session.ui.warn(&problem.to_string()),
-            Err(problem) => return Err(problem),
+        let records = guest.disk_records();
+        for (disk, (part, problem)) in records.iter().flat_map(|record| record.invalid.iter().map(|bad| (record.disk.number, bad))) {
+            invalid.push((guest, disk, *part));
+            session.ui.warn(&problem.hints.iter().fold(problem.to_string(), |text, hint| format!("{text}; {hint}")));
         }
+        disks.push((guest, records.into_iter().map(|record| record.disk).collect()));
     }
     let space = files::space(&disks.iter().flat_map(|(g, d)| asked(g, d)).collect::<Vec<_>>())?;
+    // What is stored, where that cannot be read.
+    let stored = |guest: &Guest, disk: &DiskSpec, part: DiskKey| {
+        let is_invalid = invalid.iter().any(|(of, number, known)| of.dataset == guest.dataset && (*number, *known) == (disk.number, part));
+        is_invalid.then(|| guest.settings.value(&keys::disk(disk.number, part)).map_or_else(|| "-".to_owned(), |text| printable(&text, 40)))
+    };
     let mut table = Table::new(COLUMNS);
     let all = seen_all(session, &disks.iter().map(|(guest, _)| *guest).collect::<Vec<_>>())?;
     let mut unread = 0;
@@ -398,8 +406,14 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
             table.rows.push(vec![
                 Cell::text(guest.name.as_str()),
                 Cell::number(disk.number.to_string(), disk.number.into()),
-                Cell::text(disk.kind.word()),
-                size(disk, there),
+                match stored(guest, disk, DiskKey::Kind) {
+                    None => Cell::text(disk.kind.word()),
+                    Some(was) => {
+                        let kind = there.kind(disk).word();
+                        Cell { shown: format!("{kind} (recorded: {was})"), exact: json!(kind) }
+                    }
+                },
+                size(disk, there, stored(guest, disk, DiskKey::Size)),
                 used(guest, disks, disk, &space).map_or_else(Cell::none, |n| Cell::number(Size::bytes(n).human(), n)),
                 Cell::text(disk.bus.clone()),
                 Cell::maybe(disk.options.clone()),
@@ -430,9 +444,9 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
 }
 
 /// The recorded size, and the actual state if it differs.
-fn size(disk: &DiskSpec, there: &Found) -> Cell {
+fn size(disk: &DiskSpec, there: &Found, invalid: Option<String>) -> Cell {
     let exact = disk.size.map_or(0, Size::get);
-    let recorded = disk.size.map_or_else(|| "-".to_owned(), Size::human);
+    let recorded = invalid.unwrap_or_else(|| disk.size.map_or_else(|| "-".to_owned(), Size::human));
     match (there, there.differs(disk)) {
         (_, None) => disk.size.map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
         (Found::Size(size), Some(_)) => Cell::number(format!("{} (recorded: {recorded})", size.human()), exact),

@@ -9,6 +9,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::plan::firmware;
+use chyves_core::property::keys::DiskKey;
 use chyves_core::value::Dataset;
 use chyves_core::vmm::Vmm;
 use chyves_core::world::{Root, World};
@@ -118,15 +119,18 @@ fn unguarded(roots: &[Root]) -> Vec<Finding> {
 fn drifted(session: &Session) -> Vec<Finding> {
     let look = Look { guests: Which::All, images: Which::All, ..Look::default() };
     let Ok(world) = observe::world(&session.runtime, &look) else { return Vec::new() };
-    let mut findings: Vec<Finding> = world.guests.iter().filter_map(|guest| firmware::missing(&world, guest)).map(lacks_firmware).collect();
+    let guests = || world.guests.iter();
+    let mut findings: Vec<Finding> = guests().filter_map(|guest| firmware::missing(&world, guest)).map(|p| of_guest("images", p)).collect();
+    // Stored values that their properties do not allow: by `zfs set`, or from another version.
+    findings.extend(guests().filter_map(|guest| guest.spec().err()).map(|problem| of_guest("settings", problem)));
     findings.extend(drifted_disks(session, &world));
     findings
 }
 
-/// A guest whose firmware image is missing.
-fn lacks_firmware(problem: Problem) -> Finding {
+/// A problem of one guest, with its cures.
+fn of_guest(what: &str, problem: Problem) -> Finding {
     let cause = problem.causes.iter().fold(problem.message, |text, cause| format!("{text}: {cause}"));
-    problem.hints.iter().fold(Finding::warns("images", cause), Finding::cure)
+    problem.hints.iter().fold(Finding::warns(what, cause), Finding::cure)
 }
 
 /// Disks that differ from what is recorded.
@@ -139,7 +143,12 @@ fn drifted_disks(session: &Session, world: &World) -> Vec<Finding> {
     let mut all = Vec::new();
     let (mut read, mut unread) = (0, 0);
     for (guest, disks) in guests.iter().zip(&disks) {
-        for disk in guest.spec().map(|spec| spec.disks).unwrap_or_default() {
+        for record in guest.disk_records() {
+            // Reported as an invalid setting.
+            if record.lacks(DiskKey::Kind) || record.lacks(DiskKey::Size) {
+                continue;
+            }
+            let disk = record.disk;
             let seen = found::of(disks, disk.number);
             if matches!(seen, Found::Unknown(_)) {
                 unread += 1;

@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
 use chyves_core::guest::pending::{Pending, pending};
-use chyves_core::guest::{Backend, Guest, NetSpec, RunState, Spec, goes_on};
+use chyves_core::guest::{Backend, DiskSpec, Guest, NetSpec, RunState, Spec, goes_on};
 use chyves_core::network::leases;
 use chyves_core::os::freebsd::rctl;
 use chyves_core::plan::disk::found::{self, Found};
@@ -23,6 +23,7 @@ use chyves_core::world::World;
 use chyves_host::network;
 use chyves_host::observe;
 use chyves_host::observe::disks::{self, Mount};
+use chyves_host::runtime::Record;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -66,20 +67,20 @@ fn images(session: &Session, guest: &Guest) -> Vec<ImageName> {
 }
 
 /// The disks, and what to do if one is missing or differs from what is recorded.
-fn disk_facts(guest: &Guest, spec: &Spec, put: &mut impl FnMut(&str, Value)) -> Result<()> {
+fn disk_facts(guest: &Guest, put: &mut impl FnMut(&str, Value)) -> Result<()> {
     // A command that only reads mounts nothing: disk files of an unmounted guest are shown as recorded.
     let there = disks::of(guest, None, Mount::Never)?;
-    put("disks", Value::Array(spec.disks.iter().map(|d| {
+    let own: Vec<DiskSpec> = guest.disk_records().into_iter().map(|record| record.disk).collect();
+    put("disks", Value::Array(own.iter().map(|d| {
         let differs = found::of(&there, d.number).differs(d);
         json!({ "disk": format!("disk{}", d.number), "kind": d.kind, "size": d.size.map(Size::human), "differs": differs, "bus": d.bus, "serial": d.serial, "description": d.description })
     }).collect()));
     // The state of a missing disk cannot be recorded.
-    let missing = spec.disks.iter().find(|d| *found::of(&there, d.number) == Found::Missing);
+    let missing = own.iter().find(|d| *found::of(&there, d.number) == Found::Missing);
     if let Some(disk) = missing {
         put("missing", json!(format!("if it is gone for good: `chyves disk remove {} disk{} --lost`", guest.name, disk.number)));
     }
-    let stale =
-        spec.disks.iter().any(|d| found::of(&there, d.number).actual().is_some() && found::of(&there, d.number).differs(d).is_some());
+    let stale = own.iter().any(|d| found::of(&there, d.number).actual().is_some() && found::of(&there, d.number).differs(d).is_some());
     if stale {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
     }
@@ -92,7 +93,11 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
     // The dataset whose key is not loaded.
     let key = world.locked.by(&guest.dataset);
     let vmm = host.vmm;
-    let spec = guest.spec()?;
+    // With settings that cannot be read, everything else is shown, and the reason.
+    let (spec, invalid) = match guest.spec() {
+        Ok(spec) => (Some(spec), None),
+        Err(problem) => (None, Some(problem)),
+    };
     let record = if guest.state.is_alive() { session.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
     let started_with = record.as_ref().map(|record| record.launch.settings.clone()).unwrap_or_default();
     let changes = pending(&started_with, guest);
@@ -110,8 +115,8 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
         "uuid": guest.uuid,
         "dataset": guest.dataset,
         "used": guest.used.human(),
-        "processors": number(&shown(keys::CPU, spec.cpu.0.to_string())),
-        "memory": shown(keys::RAM, spec.ram.to_string()),
+        "processors": guest.settings.value(keys::CPU).map(|cpu| number(&shown(keys::CPU, cpu))),
+        "memory": guest.settings.value(keys::RAM).map(|ram| shown(keys::RAM, ram)),
         "loader": guest.settings.value(keys::LOADER).map(|loader| shown(keys::LOADER, loader)),
         "pending": if session.ui.json { json!(changes) } else { elsewhere(&changes) },
     });
@@ -119,7 +124,14 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
     let mut put = |key: &str, what: Value| {
         fields.insert(key.to_owned(), what);
     };
-    let resolved = resolved::of(guest, &spec, host, record.as_ref().map(|record| &record.launch))?;
+    let launch = record.as_ref().map(|record| &record.launch);
+    let (resolved, invalid) = match spec.as_ref().map(|spec| resolved::of(guest, spec, host, launch)).transpose() {
+        Ok(resolved) => (resolved.unwrap_or_default(), invalid),
+        Err(problem) => (Vec::new(), Some(problem)),
+    };
+    if let Some(problem) = invalid {
+        put("invalid", json!(problem.hints.iter().fold(problem.to_string(), |text, hint| format!("{text}; {hint}"))));
+    }
     for one in &resolved {
         put(one.field, if session.ui.json { json!(one.value) } else { json!(one.words()) });
     }
@@ -153,37 +165,44 @@ fn facts(session: &Session, guest: &Guest, world: &World) -> Result<Value> {
             put(key, json!(what));
         }
     }
-    if let Some(record) = record {
-        put("pid", json!(record.machine.as_ref().map(|p| p.pid)));
-        put("reboots", json!(record.reboots));
-        let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-        put("since", json!(since.map(|t| t.to_string())));
-        put("command", json!(record.launch.hypervisor.to_string()));
-        if let Some(why) = &record.launch.kept_because {
-            put("kept-settings", json!(format!("those of its start before, since the present ones cannot be used: {why}")));
-        }
-        put("confinement", json!(record.launch.confinement.shown()));
-        put("user", json!(record.uid));
-        if let Some(uid) = record.uid.filter(|_| record.launch.confinement.uses_user_networking()) {
-            put("loopback", json!(loopback(uid)));
-        }
-        put("opened-files", json!(record.opened));
-        if vmm == Vmm::Bhyve {
-            let process = record.machine.as_ref().map(|machine| machine.pid);
-            put("rctl-subject", json!(rctl::Subject::of(&record.launch.confinement, process).map(|subject| subject.to_string())));
-        }
-        let drives = drives::kept(&record.launch.again);
-        put("drives", drives.iter().enumerate().map(|(n, drive)| drive_line(n, drive, world)).collect());
-        if let Some(screen) = record.launch.screen {
-            // Port 0 means any free port.
-            let chosen = !session.ui.json && guest.checked(keys::VNC_PORT)?.is_none_or(|port| port == "0");
-            put("vnc", if chosen { json!(format!("{screen} (auto)")) } else { json!(screen) });
-            put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
-        }
+    if let Some(record) = &record {
+        run_facts(session, guest, record, world, &mut put);
     }
-    disk_facts(guest, &spec, &mut put)?;
-    put("networks", networks(session, guest, &spec, vmm));
+    disk_facts(guest, &mut put)?;
+    if let Some(spec) = &spec {
+        put("networks", networks(session, guest, spec, vmm));
+    }
     Ok(value)
+}
+
+/// What runs: its process, its command line, and what it has open.
+fn run_facts(session: &Session, guest: &Guest, record: &Record, world: &World, put: &mut impl FnMut(&str, Value)) {
+    put("pid", json!(record.machine.as_ref().map(|p| p.pid)));
+    put("reboots", json!(record.reboots));
+    let since = i64::try_from(record.since).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
+    put("since", json!(since.map(|t| t.to_string())));
+    put("command", json!(record.launch.hypervisor.to_string()));
+    if let Some(why) = &record.launch.kept_because {
+        put("kept-settings", json!(format!("those of its start before, since the present ones cannot be used: {why}")));
+    }
+    put("confinement", json!(record.launch.confinement.shown()));
+    put("user", json!(record.uid));
+    if let Some(uid) = record.uid.filter(|_| record.launch.confinement.uses_user_networking()) {
+        put("loopback", json!(loopback(uid)));
+    }
+    put("opened-files", json!(record.opened));
+    if world.host.vmm == Vmm::Bhyve {
+        let process = record.machine.as_ref().map(|machine| machine.pid);
+        put("rctl-subject", json!(rctl::Subject::of(&record.launch.confinement, process).map(|subject| subject.to_string())));
+    }
+    let drives = drives::kept(&record.launch.again);
+    put("drives", drives.iter().enumerate().map(|(n, drive)| drive_line(n, drive, world)).collect());
+    if let Some(screen) = record.launch.screen {
+        // Port 0 means any free port.
+        let chosen = !session.ui.json && guest.settings.value(keys::VNC_PORT).is_none_or(|port| port == "0");
+        put("vnc", if chosen { json!(format!("{screen} (auto)")) } else { json!(screen) });
+        put("vnc-secret", json!(session.runtime.screen_secret(guest.uuid)));
+    }
 }
 
 /// The pending changes to be shown, except those that are shown beside the setting itself.

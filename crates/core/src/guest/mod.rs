@@ -2,11 +2,14 @@
 //!
 //! * [`spec`]: its settings, typed
 //! * `read`: converts stored values to typed ones
+//! * [`disk_records`]: the records of its disks, invalid ones included; `cure`: what replaces an invalid value
 //! * [`copy`]: the copy of the settings in its file system
 //! * [`trash`]: moving its disks to the trash
 //! * [`trust`]: which of its host-reaching settings are trusted
 
 pub mod copy;
+mod cure;
+pub mod disk_records;
 pub mod pending;
 mod read;
 pub mod spec;
@@ -16,6 +19,7 @@ pub mod trash;
 pub mod trust;
 
 pub use copy::{read_copy, read_settings_copy, settings_copy};
+pub use disk_records::DiskRecord;
 pub use spec::*;
 
 use crate::error::{Problem, Result};

@@ -1,10 +1,10 @@
 //! Converts stored values to typed ones. They may have been written by `zfs set`, so each is validated again.
 
 use super::Guest;
-use super::spec::{Accel, Backend, DiskKind, DiskSpec, Loader, NetSpec, Revert, RevertAt, ScreenSpec, Spec, derived_serial};
+use super::spec::{Accel, Backend, DiskSpec, Loader, NetSpec, Revert, RevertAt, ScreenSpec, Spec};
 use crate::error::{Problem, Result};
 use crate::launch::{OnEnd, Policy};
-use crate::property::keys::{self, DiskKey, NetKey};
+use crate::property::keys::{self, NetKey};
 use crate::property::kind::AUTO;
 use crate::property::settings::Source;
 use crate::value::Mac;
@@ -85,12 +85,12 @@ impl Guest {
 }
 
 /// Reads stored values, which may have been written by `zfs set`, and validates them.
-struct Reader<'a> {
-    guest: &'a Guest,
+pub(super) struct Reader<'a> {
+    pub(super) guest: &'a Guest,
 }
 
 impl Reader<'_> {
-    fn optional(&self, key: &str) -> Result<Option<String>> {
+    pub(super) fn optional(&self, key: &str) -> Result<Option<String>> {
         let known = crate::property::find(key)?;
         let setting = self.guest.settings.get(&known);
         let Some(value) = setting.value else { return Ok(None) };
@@ -102,12 +102,17 @@ impl Reader<'_> {
             problem
                 .within(format!("the setting `{}` of `{}` is wrong", known.key, self.guest.name))
                 .on(&on)
-                .hint(format!("it is stored on {on}; `chyves set {} {}=…` gives it a good value", self.guest.name, known.key))
+                .hint(format!("it is stored on {on}; {}", super::cure::cure(self.guest, &known)))
         })
     }
 
-    fn word(&self, key: &str) -> Result<String> {
-        self.optional(key)?.ok_or_else(|| Problem::not_now(format!("`{}` has no `{key}`", self.guest.name)).on(&self.guest.dataset))
+    pub(super) fn word(&self, key: &str) -> Result<String> {
+        let known = crate::property::find(key)?;
+        self.optional(key)?.ok_or_else(|| {
+            Problem::not_now(format!("`{}` has no `{key}`", self.guest.name))
+                .on(&self.guest.dataset)
+                .hint(super::cure::cure(self.guest, &known))
+        })
     }
 
     fn parsed<T: FromStr>(&self, key: &str) -> Result<T> {
@@ -130,23 +135,8 @@ impl Reader<'_> {
     }
 
     fn disk(&self, number: u16) -> Result<DiskSpec> {
-        let key = |part| keys::disk(number, part);
-        let kind = match self.word(&key(DiskKey::Kind))?.as_str() {
-            "zvol" => DiskKind::Zvol,
-            "attached" => DiskKind::Attached,
-            _ => DiskKind::Raw,
-        };
-        Ok(DiskSpec {
-            number,
-            kind,
-            source: if kind == DiskKind::Attached { Some(self.word(&key(DiskKey::Source))?) } else { None },
-            size: self.optional(&key(DiskKey::Size))?.and_then(|s| s.parse().ok()),
-            bus: self.word(&key(DiskKey::Bus))?,
-            options: self.optional(&key(DiskKey::Options))?,
-            serial: self.optional(&key(DiskKey::Serial))?.unwrap_or_else(|| derived_serial(self.guest.uuid, number)),
-            pci: self.optional(&key(DiskKey::Pci))?,
-            description: self.optional(&key(DiskKey::Description))?,
-        })
+        let record = super::disk_records::record(self.guest, number);
+        record.invalid.into_iter().next().map_or(Ok(record.disk), |(_, problem)| Err(problem))
     }
 
     /// The back end that the settings of a NIC imply, at whichever level they are set: an explicit setting is never

@@ -1,13 +1,14 @@
 //! Tests of a guest's settings and of their copy.
 
 use super::*;
+use crate::property::keys::DiskKey;
 use crate::property::settings::{Own, OwnValues};
 
 fn own(pairs: &[(&str, &str)]) -> OwnValues {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), Own { value: (*v).to_owned(), received: false })).collect()
 }
 
-fn guest(pairs: &[(&str, &str)]) -> Guest {
+pub(super) fn guest(pairs: &[(&str, &str)]) -> Guest {
     Guest {
         name: "web01".parse().unwrap(),
         dataset: "tank/chyves/guests/web01".parse().unwrap(),
@@ -88,4 +89,28 @@ fn a_copy_that_chyves_did_not_write_is_refused() {
         let problem = read_copy(bad).unwrap_err();
         assert!(problem.message.contains("the copy of the settings is wrong"), "{bad}: {problem}");
     }
+}
+
+#[test]
+fn an_invalid_record_of_a_disk_hides_neither_the_disk_nor_others() {
+    let guest = guest(&[
+        ("disk0.kind", "floppy"),
+        ("disk0.size", "zz"),
+        ("disk0.bus", "nvme"),
+        ("disk1.kind", "raw"),
+        ("disk1.size", "1M"),
+        ("disk2.kind", "floppy"),
+        ("disk2.source", "/dev/da0"),
+        ("disk3.size", "1M"),
+    ]);
+    let records = guest.disk_records();
+    let invalid = |n: usize| records[n].invalid.iter().map(|(part, _)| *part).collect::<Vec<_>>();
+    assert_eq!(invalid(0), [DiskKey::Kind, DiskKey::Size]);
+    assert_eq!((records[0].disk.size, records[0].disk.bus.as_str()), (None, "nvme"));
+    assert_eq!((invalid(1), records[1].disk.size), (vec![], Some(Size::bytes(1 << 20))));
+    assert_eq!((invalid(2), records[2].disk.kind), (vec![DiskKey::Kind], DiskKind::Attached));
+    assert_eq!(invalid(3), [DiskKey::Kind], "a kind that is not recorded is as unknown as one that cannot be read");
+    let problem = guest.spec().unwrap_err();
+    assert!(problem.hints.iter().any(|hint| hint.contains("`chyves disk sync web01 disk0`")), "{problem:?}");
+    assert!(problem.hints.iter().all(|hint| !hint.contains("chyves set")), "{problem:?}");
 }

@@ -20,7 +20,7 @@ use super::{Plan, copy_path, in_folder, own_guest, stopped};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace};
 use crate::error::{Problem, Result, did_you_mean};
-use crate::guest::{DiskKind, DiskSpec, Guest, Spec, derived_serial, disk_name, settings_copy};
+use crate::guest::{DiskKind, DiskSpec, Guest, derived_serial, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{BadValue, Dataset, FilePath, Size};
@@ -46,9 +46,9 @@ const LIMIT: u16 = 1000;
 ///
 /// # Errors
 /// There is none; the message lists the existing ones.
-pub fn find<'a>(guest: &Guest, spec: &'a Spec, number: u16) -> Result<&'a DiskSpec> {
-    spec.disks.iter().find(|d| d.number == number).ok_or_else(|| {
-        let there: Vec<String> = spec.disks.iter().map(|d| format!("disk{}", d.number)).collect();
+pub fn find<'a>(guest: &Guest, disks: &'a [DiskSpec], number: u16) -> Result<&'a DiskSpec> {
+    disks.iter().find(|d| d.number == number).ok_or_else(|| {
+        let there: Vec<String> = disks.iter().map(|d| format!("disk{}", d.number)).collect();
         let has = if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
         Problem::not_found(format!("`{}` has no disk{number}", guest.name))
             .on(format!("{}:disk{number}", guest.name))
@@ -61,7 +61,7 @@ pub fn find<'a>(guest: &Guest, spec: &'a Spec, number: u16) -> Result<&'a DiskSp
 /// volume.
 pub fn datasets(guest: &Guest, number: u16) -> Result<Vec<String>> {
     let spec = guest.spec()?;
-    let disk = find(guest, &spec, number)?;
+    let disk = find(guest, &spec.disks, number)?;
     let mut names = vec![guest.dataset.to_string()];
     names.extend((disk.kind == DiskKind::Zvol).then(|| volume(guest, number).to_string()));
     Ok(names)
@@ -195,7 +195,7 @@ fn full_key(number: u16, key: &str) -> Result<String> {
 /// # Errors
 /// There is no such disk, or a value is invalid.
 pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[String]) -> Result<Plan> {
-    find(guest, &guest.spec()?, number)?;
+    find(guest, &guest.spec()?.disks, number)?;
     let request =
         super::set::Request { set: typed(number, pairs)?, unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()? };
     let wish = Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new() };
@@ -210,7 +210,7 @@ pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[S
 pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
-    let disk = find(guest, &spec, from)?;
+    let disk = find(guest, &spec.disks, from)?;
     if from == to {
         return Ok(Plan::nothing(format!("it is disk{to} already")));
     }

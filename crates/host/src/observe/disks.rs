@@ -25,24 +25,27 @@ pub enum Mount {
 /// The disks of a guest, or only those with these numbers.
 ///
 /// # Errors
-/// The settings cannot be read, or `zfs` does not answer.
+/// `zfs` does not answer.
 pub fn of(guest: &Guest, numbers: Option<&[u16]>, mount: Mount) -> Result<Disks> {
-    let chosen: Vec<DiskSpec> =
-        guest.spec()?.disks.into_iter().filter(|d| numbers.is_none_or(|numbers| numbers.contains(&d.number))).collect();
+    let chosen: Vec<DiskSpec> = recorded(guest).into_iter().filter(|d| numbers.is_none_or(|numbers| numbers.contains(&d.number))).collect();
     let volumes = volumes(&[(guest, &chosen)])?;
     found(guest, &chosen, &volumes, mount)
 }
 
-/// The disks of several guests, as far as they are known without mounting: their volumes by one call of `zfs`. Empty for a
-/// guest whose settings cannot be read.
+/// The disks of several guests, as far as they are known without mounting: their volumes by one call of `zfs`.
 ///
 /// # Errors
 /// `zfs` does not answer.
 pub fn of_all(guests: &[&Guest]) -> Result<Vec<Disks>> {
-    let specs: Vec<Vec<DiskSpec>> = guests.iter().map(|guest| guest.spec().map(|spec| spec.disks).unwrap_or_default()).collect();
+    let specs: Vec<Vec<DiskSpec>> = guests.iter().map(|guest| recorded(guest)).collect();
     let each: Vec<(&Guest, &Vec<DiskSpec>)> = guests.iter().copied().zip(&specs).collect();
     let volumes = volumes(&each)?;
     each.iter().map(|(guest, disks)| found(guest, disks, &volumes, Mount::Never)).collect()
+}
+
+/// The disks that a guest has by its settings, those with invalid settings included.
+fn recorded(guest: &Guest) -> Vec<DiskSpec> {
+    guest.disk_records().into_iter().map(|record| record.disk).collect()
 }
 
 /// The disks of a guest, combined with what is known about volumes.

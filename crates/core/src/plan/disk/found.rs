@@ -75,6 +75,14 @@ impl Found {
         }
     }
 
+    /// The actual kind, which is the recorded one if nothing else was found.
+    pub const fn kind(&self, disk: &DiskSpec) -> DiskKind {
+        match self {
+            Self::OtherKind(kind, _) => *kind,
+            Self::Size(_) | Self::Missing | Self::NoDisk(_) | Self::Unknown(_) => disk.kind,
+        }
+    }
+
     /// The actual size, if there is a disk.
     pub const fn actual(&self) -> Option<Size> {
         match self {

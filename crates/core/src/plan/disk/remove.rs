@@ -29,8 +29,9 @@ pub fn let_go(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64
 
 fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment, lost: bool) -> Result<Plan> {
     changeable(guest)?;
-    let spec = guest.spec()?;
-    let disk = find(guest, &spec, number)?;
+    // To remove only the settings of a disk, they need not be valid.
+    let disks = if lost { guest.disk_records().into_iter().map(|record| record.disk).collect() } else { guest.spec()?.disks };
+    let disk = find(guest, &disks, number)?;
     stopped(guest, "remove a disk of")?;
     let leaving = Leaving::of(guest, world.root_on(guest.root.pool())?.trash(), moment.uuids.first().copied(), &moment.now);
     let (to, marks) = (leaving.place(number), leaving.marks(number));

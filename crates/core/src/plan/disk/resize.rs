@@ -84,7 +84,7 @@ pub fn resize(
 ) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
-    let disk = find(guest, &spec, number)?;
+    let disk = find(guest, &spec.disks, number)?;
     let object = format!("{}:disk{number}", guest.name);
     if disk.kind == DiskKind::Attached {
         return Err(Problem::usage(format!("disk{number} of `{}` is attached, not chyves' own", guest.name)).on(&object).hint(format!(

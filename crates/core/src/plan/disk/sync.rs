@@ -1,10 +1,12 @@
-//! `disk sync`: updates the settings to the actual size and kind of disks. The disks themselves are not changed.
+//! `disk sync`: updates the settings to the actual size and kind of disks, whatever was recorded. The disks themselves are not
+//! changed.
 
 use super::found::{self, Disks, Found};
 use super::{Amendment, Plan, changeable, find, typed_size};
 use crate::error::{Problem, Result};
-use crate::guest::{DiskSpec, Guest};
+use crate::guest::{DiskRecord, DiskSpec, Guest};
 use crate::property::keys::{self, DiskKey};
+use crate::value::printable;
 use crate::world::World;
 use crate::zfs::args::Pair;
 
@@ -14,20 +16,22 @@ use crate::zfs::args::Pair;
 /// There is no such disk, or it is missing or cannot be read. With all disks, missing ones only cause a note.
 pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
-    let spec = guest.spec()?;
-    let chosen: Vec<&DiskSpec> = match number {
-        Some(number) => vec![find(guest, &spec, number)?],
-        None => spec.disks.iter().collect(),
-    };
+    let mut chosen = guest.disk_records();
+    if let Some(number) = number {
+        let disks: Vec<DiskSpec> = chosen.iter().map(|record| record.disk.clone()).collect();
+        find(guest, &disks, number)?;
+        chosen.retain(|record| record.disk.number == number);
+    }
     let mut plan = Plan::default();
     let mut set: Vec<Pair> = Vec::new();
     let mut unread: Vec<Problem> = Vec::new();
-    for disk in chosen {
+    for record in &chosen {
+        let disk = &record.disk;
         let seen = found::of(disks, disk.number);
-        match recorded(guest, disk, seen) {
+        match recorded(guest, record, seen) {
             Ok(pairs) => {
-                if let (false, Some(how)) = (pairs.is_empty(), seen.differs(disk)) {
-                    plan.notes.push(format!("disk{} of {}: {how}", disk.number, guest.name));
+                if !pairs.is_empty() {
+                    plan.notes.extend(differs(guest, record, seen).map(|how| format!("disk{} of {}: {how}", disk.number, guest.name)));
                 }
                 set.extend(pairs);
             }
@@ -55,16 +59,29 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
     Ok(plan)
 }
 
+/// How a disk differs from its record; an invalid value is shown as it is stored.
+fn differs(guest: &Guest, record: &DiskRecord, seen: &Found) -> Option<String> {
+    let disk = &record.disk;
+    if !record.lacks(DiskKey::Kind) && !record.lacks(DiskKey::Size) {
+        return seen.differs(disk);
+    }
+    let stored = |part| guest.settings.value(&keys::disk(disk.number, part)).map_or_else(|| "-".to_owned(), |text| printable(&text, 40));
+    let size = seen.actual().map_or_else(|| "-".to_owned(), |size| size.to_string());
+    let (was, had) = (stored(DiskKey::Kind), stored(DiskKey::Size));
+    Some(format!("it is {} of {size}, recorded is `{was}` of `{had}`", seen.kind(disk).word()))
+}
+
 /// The settings that record what was found of a disk; empty if they are correct already.
-fn recorded(guest: &Guest, disk: &DiskSpec, seen: &Found) -> Result<Vec<Pair>> {
-    let mut set = Vec::new();
+fn recorded(guest: &Guest, record: &DiskRecord, seen: &Found) -> Result<Vec<Pair>> {
+    let disk = &record.disk;
     let size = match seen {
-        Found::OtherKind(kind, size) => {
-            set.push((keys::disk(disk.number, DiskKey::Kind), kind.word().to_owned()));
-            *size
-        }
+        Found::OtherKind(_, size) => *size,
         other => other.size(guest, disk)?,
     };
+    let mut set = Vec::new();
+    if record.lacks(DiskKey::Kind) || seen.kind(disk) != disk.kind {
+        set.push((keys::disk(disk.number, DiskKey::Kind), seen.kind(disk).word().to_owned()));
+    }
     if disk.size != Some(size) {
         set.push(typed_size(disk.number, size).map_err(|p| {
             p.because(format!("disk{} of {} has {} bytes", disk.number, guest.name, size.get()))

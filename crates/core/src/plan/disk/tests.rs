@@ -427,7 +427,7 @@ fn a_guest_that_runs_keeps_its_disks() {
 #[test]
 fn a_disk_that_is_not_there_is_named_with_those_that_are() {
     let g = guest(&[("disk4.kind", "raw")]);
-    let problem = find(&g, &g.spec().unwrap(), 40).unwrap_err();
+    let problem = find(&g, &g.spec().unwrap().disks, 40).unwrap_err();
     assert_eq!((problem.code, problem.causes[0].as_str()), (Kind::NotFound, "it has disk0, disk4"));
 }
 
