@@ -36,15 +36,15 @@ fn what_a_device_names_is_there_and_of_its_kind() {
         "virtio-scsi,target=0:/nowhere",
         "virtio-input,/nowhere",
         "hda,play=/nowhere",
-        "uart,/nowhere",
         "virtio-console,port=/nowhere/port.sock",
         "fbuf,rfb=unix:/nowhere/vnc.sock",
     ] {
         refused(&host, "pcidev_3", device, "`/nowhere` is not there");
     }
-    host.ok("set web01 pcidev_3=uart,/nowhere");
+    host.ok("set web01 pcidev_3=uart,/dev/nowhere");
     host.chyves("start web01").ends(5).says("`chyves unset web01 pcidev_3`");
     host.ok("unset web01 pcidev_3");
+    refused(&host, "pcidev_3", "uart,/dev/nowhere", "`/dev/nowhere` is not there");
     refused(&host, "com2", "/dev/nowhere", "`/dev/nowhere` is not there");
     for (device, why) in [
         (format!("virtio-9p,share={file}"), "is not a folder"),

@@ -81,18 +81,20 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
             let cure = "boot a kernel with `device netmap`, as GENERIC is on amd64 and arm64; or attach the NIC to a bridge";
             return Some(Finding::fails(what, format!("{what} needs netmap, and there is no {shown}")).cure(cure));
         }
-        (Need::Socket, Some(_)) => return None,
+        (Need::Socket, Some(FileSeen { kind: FileKind::Other, .. })) => return None,
+        (Need::Socket, Some(_)) => return fails("is not a socket", "name the socket that swtpm listens on".into()),
         (Need::Socket, None) => {
             let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
             let run = format!("swtpm socket --tpm2 --tpmstate dir={folder} --ctrl type=unixio,path={shown}");
             return fails("is not there, and nobody listens", format!("run it first: {run}"));
         }
-        (Need::Read | Need::Write | Need::Folder, None) => {
+        (Need::Read | Need::Content | Need::Write | Need::Folder, None) => {
             return fails("is not there", gone(what));
         }
         (Need::Folder, Some(FileSeen { kind: FileKind::Folder, .. })) => return None,
         (Need::Folder, Some(_)) => return fails("is not a folder", "name a folder".into()),
-        (Need::Read | Need::Write, Some(seen)) => seen,
+        (Need::Content, Some(seen)) if seen.kind != FileKind::File => return fails("is not a regular file", "name a file".into()),
+        (Need::Read | Need::Content | Need::Write, Some(seen)) => seen,
     };
     match sort.kind {
         FileKind::File | FileKind::Device => {}
@@ -109,7 +111,7 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     if let Some(why) = host.state.refused.get(path) {
         return fails(&format!("is refused: {why}"), refused(why, &shown));
     }
-    if *need == Need::Read {
+    if matches!(need, Need::Read | Need::Content) {
         return None;
     }
     if !sort.writable {

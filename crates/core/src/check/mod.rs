@@ -197,6 +197,8 @@ pub struct WantedPath {
 pub enum Need {
     /// Readable; others may read it too.
     Read,
+    /// A regular file, readable: it is read to its end.
+    Content,
     /// Writable, and used by this guest only.
     Write,
     /// A folder.

@@ -209,6 +209,7 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
     for (need, there) in [
         (Need::Write, Some(file(FileKind::Device, true))),
         (Need::Read, Some(file(FileKind::File, false))),
+        (Need::Content, Some(file(FileKind::File, false))),
         (Need::Folder, Some(file(FileKind::Folder, true))),
         (Need::Absent, None),
         (Need::Netmap, Some(file(FileKind::Device, true))),
@@ -226,6 +227,8 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
             "cannot be written, and bhyve would silently open it read-only; make it writable, or set the option `ro`",
         ),
         (Need::Write, Some(file(FileKind::Folder, true)), "is a folder"),
+        (Need::Content, Some(file(FileKind::Device, true)), "is not a regular file"),
+        (Need::Socket, Some(file(FileKind::File, true)), "is not a socket"),
         (Need::Read, Some(file(FileKind::Other, true)), "is neither a file nor a device"),
         (Need::Folder, Some(file(FileKind::File, true)), "is not a folder"),
         (

@@ -94,15 +94,18 @@ fn nic(guest: &Guest, net: &crate::guest::NetSpec, reader: Reader) -> Result<Nic
     } else {
         address(CiNetKey::Address6, NicAddress::Auto)?
     };
-    Ok(Nic {
-        number: net.number,
-        mac: net.mac,
-        mtu: net.mtu.filter(|mtu| *mtu != 1500),
-        v4,
-        v6,
-        gateway: gateway(CiNetKey::Gateway, v4)?,
-        gateway6: gateway(CiNetKey::Gateway6, v6)?,
-    })
+    let (gateway, gateway6) = (gateway(CiNetKey::Gateway, v4)?, gateway(CiNetKey::Gateway6, v6)?);
+    for (own, router, part) in [(v4, gateway, CiNetKey::Gateway), (v6, gateway6, CiNetKey::Gateway6)] {
+        if let (NicAddress::Fixed(own, _), Some(router)) = (own, router)
+            && own == router
+        {
+            let key = key(part);
+            return Err(Problem::usage(format!("`{key}` of `{}` is the address of net{} itself: {router}", guest.name, net.number))
+                .on(&guest.name)
+                .hint(format!("set it to the address of the router: `chyves set {} {key}=ADDRESS`", guest.name)));
+        }
+    }
+    Ok(Nic { number: net.number, mac: net.mac, mtu: net.mtu.filter(|mtu| *mtu != 1500), v4, v6, gateway, gateway6 })
 }
 
 #[cfg(test)]

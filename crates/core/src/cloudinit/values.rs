@@ -1,7 +1,7 @@
 //! Values of cloud-init settings: host names, user names, addresses of network interfaces. Not here: public keys
 //! ([`super::keys`]).
 
-use crate::value::{BadValue, serde_by_text};
+use crate::value::{BadValue, Cidr, serde_by_text};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -92,7 +92,13 @@ impl NicAddress {
             || BadValue::new(text, "is not an IPv4 address of a NIC").hint("dhcp, none, or an address with its network: 192.0.2.10/24");
         match text {
             "auto" => Err(bad()),
-            _ => Self::read(text, 32, |a| a.is_ipv4() && usable4(a)).ok_or_else(bad),
+            _ => match Self::read(text, 32, |a| a.is_ipv4() && usable4(a)).ok_or_else(bad)? {
+                Self::Fixed(address, prefix) => match (Cidr { address, prefix }).reserved() {
+                    Some(why) => Err(BadValue { why: why.to_owned(), ..bad() }),
+                    None => Ok(Self::Fixed(address, prefix)),
+                },
+                other => Ok(other),
+            },
         }
     }
 
@@ -101,7 +107,7 @@ impl NicAddress {
     /// # Errors
     /// The text is none of these.
     pub fn v6(text: &str) -> Result<Self, BadValue> {
-        Self::read(text, 128, |a| a.is_ipv6() && !a.is_multicast() && !a.is_unspecified()).ok_or_else(|| {
+        Self::read(text, 128, |a| matches!(a, IpAddr::V6(v6) if !v6.is_multicast() && !v6.is_unspecified() && !v6.is_loopback() && !v6.is_unicast_link_local())).ok_or_else(|| {
             BadValue::new(text, "is not an IPv6 address of a NIC").hint("auto, dhcp, none, or an address with its network: 2001:db8::10/64")
         })
     }
@@ -185,12 +191,26 @@ mod tests {
     fn addresses_are_read_in_one_form() {
         assert_eq!(NicAddress::v4("192.0.2.10/24").unwrap().to_string(), "192.0.2.10/24");
         assert_eq!(NicAddress::v6("2001:DB8::0010/64").unwrap().to_string(), "2001:db8::10/64");
-        for bad in ["192.0.2.10", "192.0.2.10/33", "192.0.2.10/024", "192.0.2.10/0", "0.0.0.0/8", "224.0.0.1/24", "auto", "::1/128", ""] {
+        for bad in [
+            "192.0.2.10",
+            "192.0.2.10/33",
+            "192.0.2.10/024",
+            "192.0.2.10/0",
+            "0.0.0.0/8",
+            "224.0.0.1/24",
+            "auto",
+            "::1/128",
+            "192.0.2.0/24",
+            "192.0.2.255/24",
+            "",
+        ] {
             assert!(NicAddress::v4(bad).is_err(), "{bad}");
         }
-        for bad in ["192.0.2.10/24", "2001:db8::10", "::/64", "2001:db8::1/129"] {
+        for bad in ["192.0.2.10/24", "2001:db8::10", "::/64", "2001:db8::1/129", "fe80::1/64", "::1/128"] {
             assert!(NicAddress::v6(bad).is_err(), "{bad}");
         }
+        // Networks of two addresses or one have neither a network nor a broadcast address.
+        assert!(NicAddress::v4("192.0.2.0/31").is_ok() && NicAddress::v4("192.0.2.255/32").is_ok());
         let nic = NicAddress::v4("192.0.2.10/24").unwrap();
         assert!(nic.reaches("192.0.2.1".parse().unwrap()) && !nic.reaches("192.0.3.1".parse().unwrap()));
         assert!(NicAddress::v6("fd00::2/64").unwrap().reaches("fd00::1".parse().unwrap()));

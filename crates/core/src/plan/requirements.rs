@@ -164,7 +164,7 @@ impl Wants {
         }
         for (number, text) in &spec.fw_cfg {
             if let Ok(FwCfg { content: FwCfgContent::File(path), .. }) = text.parse() {
-                want(path, &format!("fw_cfg{number}"), Need::Read);
+                want(path, &format!("fw_cfg{number}"), Need::Content);
             }
         }
     }

@@ -30,6 +30,18 @@ impl Cidr {
         Self { address, prefix: self.prefix }
     }
 
+    /// Why no interface can have the address: it stands for its whole network, or for everybody in it.
+    pub fn reserved(self) -> Option<&'static str> {
+        let IpAddr::V4(address) = self.address else { return None };
+        // RFC 3021: networks of 31 bits have two addresses, both for interfaces.
+        let hosts = u32::MAX.checked_shr(self.prefix.into()).filter(|_| self.prefix < 31)?;
+        match u32::from(address) & hosts {
+            0 => Some("is the address of its network"),
+            host if host == hosts => Some("is the broadcast address of its network"),
+            _ => None,
+        }
+    }
+
     /// Whether two networks share addresses.
     pub fn overlaps(self, other: Self) -> bool {
         let prefix = self.prefix.min(other.prefix);
@@ -51,7 +63,8 @@ impl FromStr for Cidr {
         if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
             return Err(refuse("is not an address that an interface on a network can have"));
         }
-        Ok(Self { address, prefix })
+        let cidr = Self { address, prefix };
+        cidr.reserved().map_or(Ok(cidr), |why| Err(refuse(why)))
     }
 }
 
@@ -76,7 +89,20 @@ mod tests {
         assert_eq!(cidr("10.1.2.3/20").network().to_string(), "10.1.0.0/20");
         assert_eq!(cidr("fd00:1::5/32").network().to_string(), "fd00:1::/32");
         assert!(cidr("10.0.0.1/24").overlaps(cidr("10.0.0.200/28")) && !cidr("10.0.0.1/24").overlaps(cidr("10.0.1.1/24")));
-        for bad in ["", "10.0.0.1", "10.0.0.1/", "10.0.0.1/0", "10.0.0.1/33", "10.0.0.1/+8", "x/8", "::1/128", "0.0.0.0/8", "224.0.0.1/4"] {
+        for bad in [
+            "",
+            "10.0.0.1",
+            "10.0.0.1/",
+            "10.0.0.1/0",
+            "10.0.0.1/33",
+            "10.0.0.1/+8",
+            "x/8",
+            "::1/128",
+            "0.0.0.0/8",
+            "224.0.0.1/4",
+            "10.0.0.0/24",
+            "10.0.0.255/24",
+        ] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }
     }

@@ -147,7 +147,7 @@ pub(super) fn every() -> Vec<(&'static str, Device)> {
         ("virtio-blk", disk(DiskBus::VirtioBlk, "")),
         ("virtio-blk, options", disk(DiskBus::VirtioBlk, "nocache,direct,ro,sectorsize=512/4096,nodelete")),
         ("ahci-hd", disk(DiskBus::AhciHd(AhciDetails::default()), "")),
-        ("ahci-hd, details", disk(DiskBus::AhciHd(details), "sectorsize=4096")),
+        ("ahci-hd, details", disk(DiskBus::AhciHd(details), "sectorsize=512/4096")),
         ("ahci-cd", iso()),
         ("ahci-cd, empty", Device::Optical(Optical::default())),
         ("ahci", Device::Ahci(Ahci::new(ports).unwrap())),

@@ -134,7 +134,8 @@ pub(super) fn serial_end(text: &str) -> Result<SerialEnd, Why> {
     }
     match text {
         "stdio" => Ok(SerialEnd::Stdio),
-        path if path.starts_with('/') => Ok(SerialEnd::Device(path.to_owned())),
-        other => Err(format!("`{}` is neither a terminal device nor tcp=ADDRESS:PORT", printable(other, 40))),
+        // Anything else would be opened, and written to, as if it were a terminal.
+        path if path.starts_with("/dev/") && !path.split('/').any(|part| part == "..") => Ok(SerialEnd::Device(path.to_owned())),
+        other => Err(format!("`{}` is neither a terminal device below /dev nor tcp=ADDRESS:PORT", printable(other, 40))),
     }
 }

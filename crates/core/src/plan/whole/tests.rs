@@ -61,6 +61,14 @@ fn values_that_no_start_can_use_are_refused_where_they_are_set() {
             &[("com2", "/dev/nmdm-web01.1A")],
             &[("com2", "/dev/nmdm-web01.1B")],
             &[("com2", "/dev/nmdm7A"), ("com3", "/dev/nmdm7A")],
+            &[("com2", "/etc/passwd")],
+            &[("com2", "/dev/../etc/passwd")],
+            &[("fw_cfg1", "opt/a,string=b"), ("fw_cfg2", "opt/a,string=c")],
+            &[("ci.net0.address", "192.0.2.0/24")],
+            &[("ci.net0.address", "192.0.2.255/24")],
+            &[("ci.net0.address6", "fe80::2/64")],
+            &[("ci.net0.address", "192.0.2.9/24"), ("ci.net0.gateway", "192.0.2.9")],
+            &[("ci.net0.address6", "2001:db8::9/64"), ("ci.net0.gateway6", "2001:db8::9")],
             &[("disk0.options", "bootindex=4294967295")],
             &[("net0.pci", "2:0"), ("uefi_console_output", "vnc")],
             &[("ram", "1073741824")],
@@ -81,6 +89,19 @@ fn values_that_no_start_can_use_are_refused_where_they_are_set() {
         let together = [("ci.net0.address", "192.0.2.9/24"), ("ci.net0.gateway", "192.0.2.1"), ("cpu", "4"), ("cpu_threads", "2")];
         set::guest(&world, &guest, &request(&together)).unwrap();
     }
+}
+
+#[test]
+fn values_that_only_this_hypervisor_refuses_are_refused_on_its_hosts() {
+    let guest = testing::guest("web01", &GUEST);
+    for pairs in
+        [&[("disk0.bus", "ahci-hd"), ("disk0.options", "sectorsize=4096")][..], &[("uefi_console_output", "vnc"), ("uefi_vnc_port", "80")]]
+    {
+        let refused = set::guest(&world(Vmm::Qemu), &guest, &request(pairs)).expect_err(&format!("{pairs:?}"));
+        assert_eq!(refused.code.exit_code(), 2, "{pairs:?}: {refused:?}");
+        set::guest(&world(Vmm::Bhyve), &guest, &request(pairs)).unwrap();
+    }
+    set::guest(&world(Vmm::Qemu), &guest, &request(&[("disk0.bus", "ahci-hd"), ("disk0.options", "sectorsize=512/4096")])).unwrap();
 }
 
 #[test]
@@ -199,6 +220,7 @@ fn value(key: &str) -> BoxedStrategy<String> {
             "bootindex=2",
             "bootindex=4294967295",
             "sectorsize=512/4096",
+            "sectorsize=4096",
             "/dev/nmdm7A",
             "/dev/nmdm8B",
             "tcp=127.0.0.1:5555",

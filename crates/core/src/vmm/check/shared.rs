@@ -14,6 +14,15 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
     let mut macs = BTreeSet::new();
     let mut boots = BTreeSet::new();
     let mut passed = BTreeSet::new();
+    let mut items = BTreeSet::new();
+    for item in &spec.fw_cfg {
+        if !items.insert(&item.name) {
+            found.push(
+                Problem::usage(format!("two firmware items have the same name `{}`", printable(&item.name, 80)))
+                    .hint("give each fw_cfg{n} its own name, or unset one of the two"),
+            );
+        }
+    }
     for (_, device) in &spec.devices {
         for (path, ro) in disks(device) {
             if if ro { written.contains(path) } else { read.contains(path) || written.contains(path) } {

@@ -102,13 +102,24 @@ pub(super) fn disk(device: Opt, id: &str, options: BlockOptions) -> Opt {
     if options.direct { device.set("write-cache", "off") } else { device }
 }
 
+/// Bytes of a logical sector of QEMU's `ide-hd`; it refuses to start with another size.
+const IDE_SECTOR: u32 = 512;
+
 /// A disk on a port of an AHCI controller.
-pub(super) fn ahci_disk(bus: &str, id: &str, options: BlockOptions, serial: &DiskSerial, details: &AhciDetails) -> Opt {
-    errors(disk(Opt::new("ide-hd").set("bus", bus), id, options))
+///
+/// # Errors
+/// Its logical sectors have another size than those of every IDE disk.
+pub(super) fn ahci_disk(bus: &str, id: &str, options: BlockOptions, serial: &DiskSerial, details: &AhciDetails) -> Result<Opt> {
+    if let Some(sectors) = options.sectors.filter(|sectors| sectors.logical() != IDE_SECTOR) {
+        let physical = sectors.physical();
+        return Err(Problem::usage(format!("QEMU's ahci-hd has sectors of {IDE_SECTOR} bytes, not {}", sectors.logical()))
+            .hint(format!("write sectorsize={IDE_SECTOR}/{physical}, or attach the disk to virtio-blk or nvme")));
+    }
+    Ok(errors(disk(Opt::new("ide-hd").set("bus", bus), id, options))
         .set("serial", serial)
         .maybe("rotation_rate", details.rotation)
         .maybe("ver", details.revision.as_ref())
-        .maybe("model", details.model.as_ref())
+        .maybe("model", details.model.as_ref()))
 }
 
 /// The controller and namespace of an NVMe disk. QEMU's NVMe device has no error policy: errors are reported to the guest.

@@ -127,7 +127,8 @@ fn one_disk(room: &mut Room<'_>, place: PciPlace, id: &str, disk: &Disk) -> Resu
         DiskBus::AhciHd(details) => {
             let controller = room.at("ich9-ahci", id, place);
             room.args.put("-device", controller);
-            room.args.put("-device", block::ahci_disk(&format!("{id}.0"), &node, disk.options, &disk.serial, details));
+            let device = block::ahci_disk(&format!("{id}.0"), &node, disk.options, &disk.serial, details)?;
+            room.args.put("-device", device);
         }
         DiskBus::Nvme(details) => {
             let at = room.at("nvme", id, place);
@@ -183,7 +184,7 @@ fn ahci(room: &mut Room<'_>, place: PciPlace, controller: &Ahci) -> Result<()> {
                 AhciPort::Disk { backing, options, serial, details } => {
                     let node = node_id(&format!("{id}-disk{port}"));
                     block::node(room.args, &node, backing, *options);
-                    room.args.put("-device", block::ahci_disk(&format!("{id}.{port}"), &node, *options, serial, details));
+                    room.args.put("-device", block::ahci_disk(&format!("{id}.{port}"), &node, *options, serial, details)?);
                 }
             }
         }
@@ -292,7 +293,8 @@ fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> R
         VncListen::Unix(path) => format!("unix:{path}"),
         VncListen::Tcp(address) => {
             let display = address.port().checked_sub(VNC_BASE).ok_or_else(|| {
-                cant(format!("QEMU's VNC takes ports from {VNC_BASE} on, not {}", address.port()), "set uefi_vnc_port=5900 or higher, or 0")
+                Problem::usage(format!("QEMU's VNC takes ports from {VNC_BASE} on, not {}", address.port()))
+                    .hint("set uefi_vnc_port=5900 or higher, or 0")
             })?;
             match address.ip() {
                 std::net::IpAddr::V4(ip) => format!("{ip}:{display}"),

@@ -117,7 +117,7 @@ fn every_device() {
       fd=24,set=24,opaque=/dev/zvol/tank/chyves/guests/web01/disk0
       driver=raw,node-name=disk-5.0-node,read-only=off,discard=unmap,cache.direct=on,file.driver=host_device,file.filename=/dev/fdset/24,file.locking=on,file.discard=unmap,file.cache.direct=on
       ich9-ahci,id=disk-5.0,addr=05.0
-      ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,logical_block_size=4096,physical_block_size=4096,werror=stop,rerror=report,serial=WEB1-0,rotation_rate=1,ver=1.0,model=chyves disk
+      ide-hd,bus=disk-5.0.0,drive=disk-5.0-node,logical_block_size=512,physical_block_size=4096,werror=stop,rerror=report,serial=WEB1-0,rotation_rate=1,ver=1.0,model=chyves disk
     ahci-cd
       ich9-ahci,id=cd-5.0,addr=05.0
       fd=24,set=24,opaque=/tank/chyves/images/deb.iso

@@ -49,11 +49,11 @@ fn every_device_in_both_notations() {
       pci.0.5.0.port.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
       pci.0.5.0.port.0.ser=WEB1-0
     ahci-hd, details
-      -s 5:0,ahci-hd,/dev/zvol/tank/chyves/guests/web01/disk0,sectorsize=4096,ser=WEB1-0,nmrr=1,rev=1.0,model=chyves disk No
+      -s 5:0,ahci-hd,/dev/zvol/tank/chyves/guests/web01/disk0,sectorsize=512/4096,ser=WEB1-0,nmrr=1,rev=1.0,model=chyves disk No
       pci.0.5.0.device=ahci
       pci.0.5.0.port.0.type=hd
       pci.0.5.0.port.0.path=/dev/zvol/tank/chyves/guests/web01/disk0
-      pci.0.5.0.port.0.sectorsize=4096
+      pci.0.5.0.port.0.sectorsize=512/4096
       pci.0.5.0.port.0.ser=WEB1-0
       pci.0.5.0.port.0.nmrr=1
       pci.0.5.0.port.0.rev=1.0
