@@ -200,3 +200,73 @@ fn an_empty_list_of_what_is_trusted_trusts_nothing() {
     host.chyves("adopt copy --new-identity").ends(4);
     host.ok("adopt copy --new-identity --trust");
 }
+
+/// Rows as `zfs get` prints them, to be hidden behind a newline of a value.
+fn forged(dataset: &str, rows: &[(&str, &str)]) -> String {
+    rows.iter().map(|(key, value)| format!("\n{dataset}\tchyves:{key}\tlocal\t{value}")).collect()
+}
+
+#[test]
+fn a_row_behind_a_newline_of_a_value_is_believed_by_nobody() {
+    let Some(host) = prepared("hostile_datasets::newline") else { return };
+    let (copy, owner) = (host.dataset("copy"), host.zfs_get("chyves:host", &format!("{}/chyves", host.pool)));
+    let program = format!("-D {} -d in_asm", host.work().join("written").display());
+    let rows = [("owner", owner.as_str()), ("uuid", "11111111-2222-4333-8444-555555555555"), ("confine", "off"), ("qargs", &program)];
+    host.ok("create evil --disk raw --size 1M loader=bios accel=tcg");
+    let evil = host.dataset("evil");
+    host.in_folder("evil", |root| std::fs::remove_file(root.join("config.toml")).unwrap());
+    host.sh("zfs", &["set", &format!("chyves:notes=x{}", forged(&copy, &rows)), &evil]);
+    for key in ["chyves:owner", "chyves:uuid"] {
+        host.sh("zfs", &["inherit", key, &evil]);
+    }
+    zfs_send(&host, &evil, None, "e", "stream");
+    host.sh("zfs", &["destroy", "-r", &evil]);
+    // As another program receives it: there is no such guest.
+    zfs_receive(&host, &copy, "stream");
+    let listed: Vec<String> = host.ok("list -H -o name").out.lines().map(str::to_owned).collect();
+    assert_eq!(listed, ["web"]);
+    for line in ["start copy", "adopt copy --drop-host-settings", "adopt copy --trust", "set copy cpu=2", "info copy", "get copy qargs"] {
+        assert_ne!(host.chyves(line).code, 0, "{line}");
+    }
+    host.ok("start web -n");
+    host.sh("zfs", &["destroy", "-r", &copy]);
+    // And as chyves does: nothing of it stays.
+    let before = names(&host);
+    let answer = receive(&host, "receive --name copy", "stream");
+    assert_ne!(answer.0, 0, "{}", answer.1);
+    assert_eq!(names(&host), before);
+    assert!(!host.work().join("written").exists());
+    host.ok("repair").says("nothing");
+}
+
+#[test]
+fn a_mount_point_with_a_newline_is_none_of_chyves() {
+    let Some(host) = prepared("hostile_datasets::newline-mount") else { return };
+    let image = |name: &str| format!("{}/chyves/images/{name}", host.pool);
+    let place = elsewhere(&host);
+    let home = host.zfs_get("mountpoint", &image("small")).replace("/small", "/evil");
+    let up = "/..".repeat(home.matches('/').count() + 1);
+    set(&host, &image("small"), &[&format!("mountpoint={home}\n{up}{}", place.display())]);
+    zfs_send(&host, &image("small"), None, "evil", "stream");
+    host.sh("zfs", &["inherit", "mountpoint", &image("small")]);
+    zfs_receive(&host, &image("evil"), "stream");
+    for line in ["image verify evil", "create next --image evil --disk raw"] {
+        host.chyves(line);
+        assert!(!place.exists(), "{line}");
+    }
+    host.chyves("image verify evil").ends(4).says("would be mounted outside");
+}
+
+#[test]
+fn what_is_no_pool_of_chyves_stops_nothing() {
+    let Some(host) = prepared("hostile_datasets::roots") else { return };
+    let root = format!("{}/chyves", host.pool);
+    for (name, other) in [("zzz", &root), ("aaa", &root)] {
+        let dataset = format!("{}/{name}", host.pool);
+        host.sh("zfs", &["create", &dataset]);
+        host.sh("zfs", &["set", &format!("chyves:layout=1\n{other}\tchyves:host\tlocal\tx"), &dataset]);
+        assert_eq!(host.ok("list -H -o name").out.trim(), "web", "{name}");
+        host.ok("set web cpu=1");
+        host.destroy(&dataset);
+    }
+}

@@ -31,7 +31,11 @@ fn refused(host: &Host, code: i32) -> Answer {
 fn refuses(host: &Host, setting: &str, code: i32) -> Answer {
     host.chyves_words(&["set", "web01", setting]).ends(0);
     let answer = refused(host, code);
-    host.chyves_words(&["unset", "web01", setting.split_once('=').unwrap().0]).ends(0);
+    // What a NIC is cannot be unset, since that would remove it.
+    match setting.split_once('=').unwrap().0 {
+        key @ "net0.backend" => host.chyves_words(&["set", "web01", &format!("{key}=auto")]).ends(0),
+        key => host.chyves_words(&["unset", "web01", key]).ends(0),
+    };
     answer
 }
 

@@ -90,8 +90,27 @@ impl Look {
 /// # Errors
 /// `zfs` is missing, fails, or prints what cannot be parsed.
 pub fn roots() -> Result<(Vec<Root>, Vec<Problem>)> {
-    let rows = rows::parse(&run::must(&args::find_roots()).map_err(no_zfs)?, false)?;
-    Ok(inventory::roots(&rows))
+    let (rows, doubtful) = root_rows().map_err(no_zfs)?;
+    let (roots, mut oddities) = inventory::roots(&rows);
+    oddities.extend(doubtful);
+    Ok((roots, oddities))
+}
+
+/// The rows of all pools and of what is directly below them, and the errors of those that cannot be distinguished from text in a
+/// value. Any dataset there, of whomever it is, may have such a value, and must not keep the others from being used.
+fn root_rows() -> Result<(Vec<Row>, Vec<Problem>)> {
+    if let Ok(rows) = rows::parse(&run::must(&args::find_roots())?, false) {
+        return Ok((rows, Vec::new()));
+    }
+    let mut found = Vec::new();
+    let mut doubtful = Vec::new();
+    for name in run::must(&args::list_tops())?.lines() {
+        match rows::parse_one(name, &run::run(&args::find_root(name))?.stdout) {
+            Some(Row { doubtful: Some(property), .. }) => doubtful.push(rows::pretender(name, &property)),
+            row => found.extend(row),
+        }
+    }
+    Ok((found, doubtful))
 }
 
 fn no_zfs(problem: Problem) -> Problem {

@@ -7,7 +7,7 @@ use chyves_core::guest::Guest;
 use chyves_core::plan::revert;
 use chyves_core::value::Dataset;
 use chyves_core::world::{Role, World};
-use chyves_host::apply;
+use chyves_host::{apply, observe};
 use uuid::Uuid;
 
 impl Session {
@@ -23,6 +23,10 @@ impl Session {
     pub(crate) fn reverts(world: &World) -> Result<Vec<(Dataset, Uuid)>> {
         let mut all = Vec::new();
         for root in world.roots.iter().filter(|root| root.role != Role::Offline) {
+            // A root that was being made or removed may have no trash.
+            if !observe::exists(root.trash().as_str())? {
+                continue;
+            }
             let there = apply::below(&root.trash())?;
             all.extend(there.into_iter().filter_map(|dataset| revert::of_work(&dataset).map(|uuid| (dataset, uuid))));
         }

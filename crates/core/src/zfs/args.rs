@@ -16,11 +16,23 @@ fn zfs<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Cmd {
 
 const COLUMNS: &str = "name,property,source,value";
 
+/// What a root of chyves is known by.
+const OF_ROOTS: &str = "chyves:layout,chyves:role,chyves:host,chyves:group_levels,mountpoint";
+
 /// Finds the roots of chyves in all imported pools: only the pools and the datasets directly below them are read, and
 /// searched for the mark of a root. Their mount points, which may be inherited, are read in the same call.
 pub fn find_roots() -> Cmd {
-    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received,inherited,default", "-o", COLUMNS])
-        .arg("chyves:layout,chyves:role,chyves:host,chyves:group_levels,mountpoint")
+    zfs(["get", "-H", "-p", "-d", "1", "-s", "local,received,inherited,default", "-o", COLUMNS]).arg(OF_ROOTS)
+}
+
+/// Reads the same of one dataset.
+pub fn find_root(name: &str) -> Cmd {
+    zfs(["get", "-H", "-p", "-s", "local,received,inherited,default", "-o", COLUMNS]).arg(OF_ROOTS).arg(name)
+}
+
+/// The names of all pools, and of the datasets directly below them.
+pub fn list_tops() -> Cmd {
+    zfs(["list", "-H", "-d", "1", "-o", "name", "-t", "filesystem,volume"])
 }
 
 /// Reads roots with all descendants down to `depth`: own settings, and the native properties that describe the dataset
@@ -48,6 +60,11 @@ pub fn read_exactly<S: AsRef<str>>(names: &[S]) -> Cmd {
 /// Reads the GUIDs of these datasets and snapshots.
 pub fn read_guids<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "guid"]).args(names.iter().map(AsRef::as_ref))
+}
+
+/// Reads when a dataset or snapshot was created.
+pub fn read_creation(name: &str) -> Cmd {
+    zfs(["get", "-H", "-p", "-o", COLUMNS, "creation", name])
 }
 
 /// Reads the GUIDs of these datasets, their descendants and all their snapshots.

@@ -172,11 +172,14 @@ pub fn received_with() -> Vec<String> {
     set.chain(FOREIGN.iter().flat_map(|key| ["-x".to_owned(), (*key).to_owned()])).collect()
 }
 
+/// What decides whether a file system is mounted, and where.
+const PLACE: &str = "mountpoint,setuid,devices,exec,chyves:layout";
+
 /// Reads the mount point and guards of a file system, and which of the datasets above it is the root of chyves.
 pub fn read_place(dataset: &Dataset) -> Cmd {
     let above = std::iter::successors(Some(dataset.clone()), Dataset::parent);
     let names: Vec<String> = above.map(|d| d.to_string()).collect();
-    Cmd::new("zfs", ["get", "-H", "-p", "-o", "name,property,source,value", "mountpoint,setuid,devices,exec,chyves:layout"]).args(names)
+    Cmd::new("zfs", ["get", "-H", "-p", "-o", "name,property,source,value", PLACE]).args(names)
 }
 
 /// The mount point of a file system, from the output of [`read_place`].
@@ -185,10 +188,21 @@ pub fn read_place(dataset: &Dataset) -> Cmd {
 /// It must not be mounted: its mount point is not the one inherited from the root of chyves, or properties set by its
 /// sender enable set-user-ID bits, devices or execution in it.
 pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
-    let mut values: BTreeMap<(&str, &str), (&str, &str)> = BTreeMap::new();
-    for line in output.lines() {
-        if let [name, property, source, value] = line.splitn(4, '\t').collect::<Vec<_>>()[..] {
-            values.entry((name, property)).or_insert((source, value));
+    // Text behind a newline is a part of the value: a path may hold one.
+    let mut values: BTreeMap<(&str, &str), (&str, String)> = BTreeMap::new();
+    let mut last = None;
+    for line in output.split_terminator('\n') {
+        match line.splitn(4, '\t').collect::<Vec<_>>()[..] {
+            [name, property, source, value] if PLACE.split(',').any(|known| known == property) => {
+                values.entry((name, property)).or_insert((source, value.to_owned()));
+                last = Some((name, property));
+            }
+            _ => {
+                if let Some((_, value)) = last.and_then(|last| values.get_mut(&last)) {
+                    value.push('\n');
+                    value.push_str(line);
+                }
+            }
         }
     }
     // As in `find_roots`: a pool, or a dataset directly below one.
@@ -197,17 +211,17 @@ pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
     let above = std::iter::successors(Some(dataset.clone()), Dataset::parent);
     let root = above.filter(|at| at.as_str().matches('/').count() <= 1 && is_root(at)).last();
     let root = root.ok_or_else(|| Problem::not_now(format!("`{dataset}` is not below a root of chyves")).on(dataset))?;
-    let of = |name: &str| values.get(&(name, "mountpoint")).map_or("none", |(_, value)| *value);
-    let home = home(&root, of(root.as_str()), dataset).ok_or_else(|| {
+    let of = |name: &str| values.get(&(name, "mountpoint")).map_or_else(|| "none".to_owned(), |(_, value)| value.clone());
+    let home = home(&root, &of(root.as_str()), dataset).ok_or_else(|| {
         Problem::not_now(format!("`{dataset}` has no mount point"))
             .on(dataset)
             .hint(format!("give chyves' root one: zfs set mountpoint=/path {root}"))
     })?;
     let is = of(dataset.as_str());
     if is != home {
-        return Err(misplaced(dataset, is, &home).hint(format!("`zfs inherit mountpoint {dataset}` gives it chyves' own place")));
+        return Err(misplaced(dataset, &is, &home).hint(format!("`zfs inherit mountpoint {dataset}` gives it chyves' own place")));
     }
-    let open = |key: &&&str| values.get(&(dataset.as_str(), **key)).is_some_and(|(source, value)| *source == "received" && *value == "on");
+    let open = |key: &&&str| values.get(&(dataset.as_str(), **key)).is_some_and(|(source, value)| *source == "received" && value == "on");
     if let Some(guard) = GUARDS.iter().find(open) {
         return Err(Problem::not_now(format!("cannot mount `{dataset}`: it came with {guard}=on"))
             .on(dataset)

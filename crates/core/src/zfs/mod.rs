@@ -1,6 +1,7 @@
 //! ZFS as text: parses the output of `zfs` and builds its arguments.
 //!
 //! * [`rows`]: the parser of `zfs get -H -p`
+//! * [`forged`]: rows that a value from elsewhere imitates
 //! * [`inventory`]: rows become roots, guests, images
 //! * [`locked`]: datasets with a key that is not loaded
 //! * [`args`]: argument vectors of every call, for both dialects
@@ -12,6 +13,7 @@
 //! Minimum versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running the commands (chyves-host).
 
 pub mod args;
+pub mod forged;
 pub mod guard;
 pub mod inventory;
 pub mod locked;

@@ -121,7 +121,8 @@ pub(super) fn discard(dataset: &Dataset, place: &mut Place<'_>) -> Result<()> {
             destroy_at_last(&clone, &args::destroy(&clone), place)?;
         }
     }
-    if observe::dataset(dataset)?.is_none() {
+    // Its settings are not read: what came may be unreadable on purpose.
+    if !observe::exists(dataset.as_str())? {
         return Ok(());
     }
     destroy_at_last(dataset, &args::destroy_tree(dataset), place)

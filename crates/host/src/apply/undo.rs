@@ -138,11 +138,11 @@ fn destroy(dataset: &Dataset, began: u64, place: &mut Place<'_>) -> Result<()> {
 /// # Errors
 /// It is older than the plan.
 fn young(dataset: &Dataset, began: u64) -> Result<bool> {
-    let Some(row) = observe::dataset(dataset)? else { return Ok(false) };
-    let created = row.number("creation").unwrap_or(0);
+    let Some(created) = observe::created(dataset.as_str())? else { return Ok(false) };
     // The clock of ZFS is the host's, with a resolution of one second.
     if created + 2 < began {
-        let uuid = row.own.get(keys::UUID).map_or("none", |o| o.value.as_str());
+        let row = observe::dataset(dataset).ok().flatten();
+        let uuid = row.as_ref().and_then(|row| row.own.get(keys::UUID)).map_or("none", |o| o.value.as_str());
         return Err(Problem::failed(format!("`{dataset}` is older than this command and stays (uuid {uuid})")).on(dataset));
     }
     Ok(true)

@@ -98,7 +98,7 @@ pub fn guid(name: &str) -> Result<Option<u64>> {
 /// # Errors
 /// ZFS does not answer.
 pub fn created(name: &str) -> Result<Option<u64>> {
-    Ok(if_there(&args::read_exactly(&[name]), name)?.and_then(|row| row.number("creation")))
+    Ok(if_there(&args::read_creation(name), name)?.and_then(|row| row.number("creation")))
 }
 
 /// The row that a command reads about one dataset or snapshot; none if it does not exist. The command fails then, as it does

@@ -76,7 +76,7 @@ pub fn newest_guid(guest: &Guest) -> Result<Option<u64>> {
 /// # Errors
 /// Something cannot be queried or parsed.
 pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
-    let rows = rows::parse(&run::must(&args::find_roots())?, false)?;
+    let (rows, _) = super::root_rows()?;
     let layout = |row: &Row| Some((row.name.parse().ok()?, row.own.get(keys::LAYOUT)?.value.parse().ok()?));
     Ok(rows.iter().filter(|r| !r.name.contains('@')).filter_map(layout).collect())
 }

@@ -47,7 +47,8 @@ pub(crate) fn name(path: &Path, process: &Proc) -> Result<()> {
 pub(crate) fn named(path: &Path) -> Result<Option<Proc>> {
     let text = match own::text(path, LIMIT) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // What is damaged names nobody, as an incomplete file does; whether the lock is held shows whether it lives.
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData) => return Ok(None),
         Err(e) => return Err(Problem::host_cant(format!("cannot read `{}`", path.display())).on(path.display()).because(e)),
     };
     // An incomplete file is from a supervisor that was killed while writing: its child got no command and never became a
