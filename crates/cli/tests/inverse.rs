@@ -140,7 +140,14 @@ enum System {
 /// The interfaces, with all that the system's own program prints of them, and what runs beside them.
 fn network(host: &Host, system: System) -> Vec<String> {
     match system {
-        System::FreeBsd => host.sh("ifconfig", &["-a"]).lines().map(str::to_owned).collect(),
+        System::FreeBsd => {
+            let mut all: Vec<String> = host.sh("ifconfig", &["-a"]).lines().map(str::to_owned).collect();
+            for words in [&["-n", "get", "default"][..], &["-n", "get", "-inet6", "default"]] {
+                let told = host.command("route").args(words).output().unwrap().stdout;
+                all.extend(String::from_utf8_lossy(&told).lines().map(str::to_owned));
+            }
+            all
+        }
         System::Linux => [links(host), addresses(host), vec![format!("{:?}", networks::services(host))]].concat(),
     }
 }
@@ -249,6 +256,8 @@ fn what_is_done_to_networks_of_freebsd() {
         ] {
             host.sh("ifconfig", &line.split(' ').collect::<Vec<_>>());
         }
+        host.sh("route", &["add", "default", "192.0.2.254"]);
+        host.sh("route", &["-6", "add", "default", "2001:db8::fe"]);
         check(&host, System::FreeBsd, &FREEBSD, &[&host.pool]);
     }
 }

@@ -159,3 +159,32 @@ fn a_route_that_nothing_reaches_any_more_keeps_no_interface_from_its_bridge() {
     host.ok("network lan delete --yes");
     assert_eq!(state(&host), before);
 }
+
+#[test]
+fn a_route_that_cannot_be_restored_keeps_addresses_where_they_are() {
+    let Some(host) = host("network_addresses::fixed", With::Pool) else { return };
+    ip(&host, "address add 10.7.0.1/24 dev em0");
+    let hops = "nexthop via 10.7.0.2 dev em0 weight 1 nexthop via 10.7.0.3 dev em0 weight 3";
+    for (route, says) in [
+        (format!("route add default {hops}"), "nexthop via 10.7.0.3 dev em0 weight 3"),
+        (format!("route add 10.66.0.0/16 {hops}"), "10.66.0.0/16"),
+    ] {
+        ip(&host, &route);
+        let before = state(&host);
+        host.chyves("network lan attach em0 address=10.7.0.1/24 --yes").ends(4).says("cannot move the addresses of em0").says(says);
+        assert_eq!(state(&host), before, "{route}");
+        assert!(!names(&host).contains(&"lan".to_owned()));
+        let route = route.split(' ').nth(2).unwrap();
+        ip(&host, &format!("route delete {route}"));
+        // The same on the bridge: its addresses do not go back.
+        host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+        ip(&host, &format!("route add {route} {}", hops.replace("em0", "lan")));
+        let before = state(&host);
+        for line in ["network lan delete --yes", "network lan detach --yes", "network lan private --yes"] {
+            host.chyves(line).ends(4).says("cannot move the addresses of lan").says(&format!("ip route delete {route}"));
+            assert_eq!(state(&host), before, "{line}");
+        }
+        ip(&host, &format!("route delete {route}"));
+        host.ok("network lan delete --yes");
+    }
+}

@@ -18,7 +18,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::network::address::Moved;
 use chyves_core::network::leases::{self, Lease};
 use chyves_core::network::nat::{self, Service};
-use chyves_core::network::{Actual, Design, Interface, Proof, observe as reading, prove};
+use chyves_core::network::{Actual, Design, Interface, Proof, observe as reading, prove, routes};
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
@@ -154,11 +154,13 @@ fn loaded_tables() -> BTreeSet<String> {
 /// As [`look`].
 pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
     let mut actual = look(os, rt)?;
-    for (question, v6) in reading::routes(os).into_iter().zip([false, true]) {
-        // FreeBSD's tool fails without a route, Linux's without IPv6.
+    for (question, v6) in routes::questions(os).into_iter().zip([false, true]) {
         let answer = run::run(&question)?;
         if answer.ok() {
-            actual.routes.extend(reading::read_routes(os, &answer.stdout, v6)?);
+            actual.routes.extend(routes::read(os, &answer.stdout, v6)?);
+        } else if !routes::are_absent(os, &answer.stderr) {
+            let problem = Problem::host_cant(format!("cannot read the host's routes: `{question}` failed"));
+            return Err(problem.because(answer.stderr.trim()).hint("nothing was changed; run that command by hand to see its error"));
         }
     }
     let default = actual.routes.iter().filter(|(_, r)| r.is_default()).map(|(dev, r)| (r.gateway, dev.clone()));

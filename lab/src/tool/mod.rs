@@ -17,6 +17,7 @@ mod loader;
 mod ngctl;
 mod pciconf;
 mod pkg;
+mod route;
 mod sysctl;
 mod valectl;
 
@@ -50,6 +51,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "ngctl", run: ngctl::run },
     Tool { name: "pciconf", run: pciconf::run },
     Tool { name: "pkg", run: pkg::run },
+    Tool { name: "route", run: route::run },
     Tool { name: "sysctl", run: sysctl::run },
     Tool { name: "valectl", run: valectl::run },
 ];

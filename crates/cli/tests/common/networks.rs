@@ -153,6 +153,13 @@ pub fn furnish(host: &Host) {
         "route add default via 10.7.0.2 metric 50",
         "route add 10.20.0.0/16 via 10.8.0.2 proto static",
         "-6 route add default via fd00:7::9 metric 60",
+        "route add 198.51.100.7 via 10.7.0.2 mtu lock 1300 advmss 1200 initcwnd 7 hoplimit 5 rto_min 200ms features ecn congctl cubic",
+        "route add 10.21.0.0/16 dev em0 scope global",
+        "route add 10.22.0.0/16 via 10.7.0.77 src 10.7.0.5 onlink proto 77 dev em0",
+        "route add 10.23.0.0/16 via inet6 fd00:7::9 dev em0",
+        "route add 10.24.0.0/16 via 10.7.0.2 tos 0x10",
+        "route add local 10.99.0.0/24 dev em0 table local",
+        "-6 route add fd00:8::/64 via fd00:7::9 pref high mtu 1300",
     ] {
         ip(host, line);
     }

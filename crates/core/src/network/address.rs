@@ -61,9 +61,36 @@ pub struct Route {
     pub scope: Option<String>,
     /// Whether its router is considered reachable although it is in no network of the interface.
     pub onlink: bool,
+    /// Its type, if not `unicast`.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Further attributes, as the words of `ip route add`: `mtu lock 1300`, `pref high`.
+    #[serde(default)]
+    pub attributes: Vec<String>,
+    /// Why it cannot be created again exactly as it is; such a route is never moved.
+    #[serde(default)]
+    pub fixed: Option<String>,
 }
 
 impl Route {
+    /// A route to that destination without attributes.
+    pub fn to(destination: &str, v6: bool) -> Self {
+        Self {
+            v6,
+            destination: destination.into(),
+            gateway: None,
+            source: None,
+            metric: None,
+            table: None,
+            protocol: None,
+            scope: None,
+            onlink: false,
+            kind: None,
+            attributes: Vec::new(),
+            fixed: None,
+        }
+    }
+
     /// Whether it is the default route.
     pub fn is_default(&self) -> bool {
         self.destination == "default"
@@ -272,17 +299,7 @@ mod tests {
     }
 
     fn default_route(via: &str, metric: u32) -> Route {
-        Route {
-            v6: false,
-            destination: "default".into(),
-            gateway: via.parse().ok(),
-            source: None,
-            metric: Some(metric),
-            table: None,
-            protocol: Some("static".into()),
-            scope: None,
-            onlink: false,
-        }
+        Route { gateway: via.parse().ok(), metric: Some(metric), protocol: Some("static".into()), ..Route::to("default", false) }
     }
 
     fn lines(intent: &Intent, os: Os) -> Vec<String> {

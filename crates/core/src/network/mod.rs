@@ -23,6 +23,7 @@ pub mod leases;
 pub mod nat;
 pub mod observe;
 pub mod prove;
+pub mod routes;
 mod uplink;
 pub mod wiring;
 

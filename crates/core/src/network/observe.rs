@@ -1,9 +1,11 @@
 //! The command that lists the host's interfaces, and parsing its output: `ifconfig` of FreeBSD from 13.0 on, `ip -j -d` of
 //! iproute2 from 4.13 on. The kind of an interface follows from the group that FreeBSD's kernel adds it to, or from the
 //! kind that Linux reports.
+//!
+//! Not here: routes ([`super::routes`]).
 
 use super::actual::{Actual, IfKind, Interface};
-use super::address::{Detail, Route};
+use super::address::Detail;
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::unreadable;
@@ -20,17 +22,6 @@ pub fn question(os: Os) -> Cmd {
     }
 }
 
-/// The commands that list routes, IPv4 first; a failure means that there are none. FreeBSD's lists the default route only.
-pub fn routes(os: Os) -> Vec<Cmd> {
-    match os {
-        Os::FreeBsd => vec![Cmd::new("route", ["-n", "get", "default"]), Cmd::new("route", ["-n", "get", "-inet6", "default"])],
-        Os::Linux => vec![
-            Cmd::new(linux::ip::TOOL, ["-j", "-4", "route", "show", "table", "all"]),
-            Cmd::new(linux::ip::TOOL, ["-j", "-6", "route", "show", "table", "all"]),
-        ],
-    }
-}
-
 /// Parses the output of [`question`].
 ///
 /// # Errors
@@ -42,72 +33,6 @@ pub fn read(os: Os, answer: &str) -> Result<Actual> {
     };
     actual.link_members(os);
     Ok(actual)
-}
-
-/// Parses the output of one of [`routes`]: routes that the kernel did not create itself, each with its interface.
-///
-/// # Errors
-/// It has an unexpected form.
-pub fn read_routes(os: Os, answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
-    match os {
-        Os::FreeBsd => {
-            let of = |key: &str| answer.lines().find_map(|l| l.trim().strip_prefix(key)).map(|v| v.trim().to_owned());
-            let route = |dev: String| {
-                let gateway = of("gateway:").and_then(|g| g.parse().ok());
-                (dev, Route { v6, gateway, ..default_route() })
-            };
-            Ok(of("interface:").map(route).into_iter().collect())
-        }
-        Os::Linux => {
-            #[derive(Deserialize)]
-            struct Told {
-                dst: String,
-                gateway: Option<IpAddr>,
-                dev: Option<String>,
-                #[serde(rename = "type")]
-                kind: Option<String>,
-                protocol: Option<String>,
-                scope: Option<String>,
-                prefsrc: Option<IpAddr>,
-                metric: Option<u32>,
-                table: Option<serde_json::Value>,
-                #[serde(default)]
-                flags: Vec<String>,
-            }
-            let told: Vec<Told> = serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, first(answer)).because(e))?;
-            let own = |t: &Told| t.kind.as_deref().is_none_or(|k| k == "unicast") && t.protocol.as_deref() != Some("kernel");
-            let table = |t: &serde_json::Value| t.as_str().map_or_else(|| t.to_string(), str::to_owned);
-            let route = |t: Told| {
-                let route = Route {
-                    v6,
-                    destination: t.dst,
-                    gateway: t.gateway,
-                    source: t.prefsrc,
-                    metric: t.metric,
-                    table: t.table.as_ref().map(table).filter(|t| t != "main"),
-                    protocol: t.protocol,
-                    scope: t.scope,
-                    onlink: t.flags.iter().any(|f| f == "onlink"),
-                };
-                Some((t.dev?, route))
-            };
-            Ok(told.into_iter().filter(own).filter_map(route).collect())
-        }
-    }
-}
-
-fn default_route() -> Route {
-    Route {
-        v6: false,
-        destination: "default".into(),
-        gateway: None,
-        source: None,
-        metric: None,
-        table: None,
-        protocol: None,
-        scope: None,
-        onlink: false,
-    }
 }
 
 fn first(answer: &str) -> &str {
@@ -429,26 +354,5 @@ wlan0: flags=8843<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> metric 0 mtu 1500
         for bad in ["", "1: lo: <LOOPBACK>", "{}", r#"[{"ifname":"lo"}]"#] {
             assert!(read(Os::Linux, bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn default_routes_are_read() {
-        let told = "   route to: default\ndestination: default\n       mask: default\n    gateway: 192.168.1.1\n        fib: 0\n  interface: em0\n";
-        assert_eq!(
-            read_routes(Os::FreeBsd, told, false).unwrap(),
-            [("em0".to_owned(), Route { gateway: "192.168.1.1".parse().ok(), ..default_route() })]
-        );
-        let told = r#"[{"dst":"default","gateway":"10.0.0.254","dev":"eth0","flags":[]}]"#;
-        let all = read_routes(Os::Linux, told, false).unwrap();
-        assert!(all.iter().all(|(dev, r)| dev == "eth0" && r.is_default() && r.gateway == "10.0.0.254".parse().ok()), "{all:?}");
-        let told = r#"[{"dst":"default","gateway":"10.7.0.2","dev":"em0","protocol":"static","metric":7,"flags":["onlink"]},
-            {"dst":"10.7.0.0/24","dev":"em0","protocol":"kernel","scope":"link","prefsrc":"10.7.0.1","flags":[]},
-            {"type":"local","dst":"10.7.0.1","dev":"em0","table":"local","protocol":"kernel","flags":[]},
-            {"dst":"10.9.0.0/16","dev":"em0","table":"100","scope":"link","prefsrc":"10.7.0.1","flags":[]}]"#;
-        let all = read_routes(Os::Linux, told, false).unwrap();
-        assert_eq!(all.len(), 2);
-        assert!(all[0].1.onlink && all[0].1.metric == Some(7) && all[0].1.protocol.as_deref() == Some("static"));
-        assert_eq!((all[1].1.table.as_deref(), all[1].1.source), (Some("100"), "10.7.0.1".parse().ok()));
-        assert!(read_routes(Os::Linux, "[]", false).unwrap().is_empty() && read_routes(Os::Linux, "x", true).is_err());
     }
 }

@@ -66,14 +66,19 @@ fn detail(address: &Assigned, dev: &str) -> Vec<String> {
 
 fn linux_route(route: &Route, dev: &str) -> Cmd {
     let cmd = if route.v6 { Cmd::new("ip", ["-6", "route", "replace"]) } else { Cmd::new("ip", ["route", "replace"]) };
-    let mut words = vec![route.destination.clone()];
+    let mut words: Vec<String> = route.kind.iter().chain([&route.destination]).cloned().collect();
+    // A router of the other family has to be named with its family.
+    if let Some(via) = route.gateway {
+        let family = (via.is_ipv6() && !route.v6).then(|| "inet6".to_owned());
+        words.extend(["via".to_owned()].into_iter().chain(family).chain([via.to_string()]));
+    }
     let mut put = |word: &str, value: Option<String>| words.extend(value.into_iter().flat_map(|v| [word.to_owned(), v]));
-    put("via", route.gateway.map(|v| v.to_string()));
     put("src", route.source.map(|s| s.to_string()));
     put("table", route.table.clone());
     put("proto", route.protocol.clone());
     put("scope", route.scope.clone());
     put("metric", route.metric.map(|m| m.to_string()));
+    words.extend(route.attributes.iter().cloned());
     let cmd = cmd.args(words).args(["dev", dev]);
     if route.onlink { cmd.arg("onlink") } else { cmd }
 }

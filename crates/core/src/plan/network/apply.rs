@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, NetSpec};
 use crate::network::compare::{self, Close, Difference, Room};
-use crate::network::{APPLIED, BridgeSpec, IfKind, Interface, Mode, nat};
+use crate::network::{APPLIED, BridgeSpec, IfKind, Interface, Mode, nat, routes};
 use crate::os::{Intent, taps};
 use crate::plan::machine::backend;
 use crate::value::IfName;
@@ -57,6 +57,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     if facts.design.mode == Mode::Manual {
         planned.plan.notes.push("networks are managed by hand on this host (network_design_mode=manual)".into());
     }
+    routes::can_move(&intents)?;
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     services.proofs.extend(intents.iter().filter_map(attach::proof));
     services.intents = intents;

@@ -17,7 +17,7 @@ use crate::guest::{Backend, Guest, NetSpec, Spec};
 use crate::network::address::Moved;
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::nat::{self, Bringing};
-use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, graph};
+use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, graph, routes};
 use crate::os::Intent;
 use crate::plan::machine::{backend, tap_name};
 use crate::plan::network::bridge::networks;
@@ -328,6 +328,10 @@ impl Work<'_> {
                 // If a bridge cannot be completed, none of its steps is planned.
                 return ready;
             }
+        }
+        if let Err(problem) = routes::can_move(&intents) {
+            ready.refused = Some(problem);
+            return ready;
         }
         let touched = compare::touched(actual, &intents.iter().collect::<Vec<_>>());
         if !touched.is_empty() {

@@ -7,7 +7,7 @@ use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, Spec};
 use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, wiring};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, routes, wiring};
 use crate::os::freebsd::ngctl;
 use crate::os::{Intent, Os, pair_of, taps};
 use crate::plan::Plan;
@@ -145,6 +145,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let before = there.cloned();
     let mut attached = attach::Attached::default();
     let mut intents = leaving(facts, &name, before.as_ref(), design.get(&name), &mut attached);
+    routes::can_move(&intents)?;
     stranded(world.host.os, facts, &name, before.as_ref(), design.get(&name), &intents)?;
     planned.plan.notes.extend(cut_off(world, facts, before.as_ref(), design.get(&name)));
     let new = Facts { actual: facts.actual.after(&intents), design };
@@ -162,6 +163,8 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             intents.extend(removed);
         }
     }
+    routes::can_move(&intents)?;
+    planned.plan.notes.extend(routes::unread(world.host.os, &intents));
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(nat::end(&facts.actual, &name, new.design.get(&name)));
@@ -285,9 +288,12 @@ fn stranded(
     let Some(what) = route.or(login) else { return Ok(()) };
     let uplink = before.and_then(|b| b.uplink.as_ref()).map_or("its uplink", IfName::as_str);
     let all: Vec<String> = still.iter().map(ToString::to_string).collect();
-    let problem = Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}"))
-        .on(name)
-        .because(format!("by {}, and there is no record that {uplink} had that before", all.join(", ")));
+    let gone = facts.actual.get(uplink).is_none();
+    let problem = Problem::not_now(format!("cannot take {uplink} off {name}: {name} carries {what}")).on(name).because(if gone {
+        format!("by {}, and there is no interface {uplink} that could have it instead", all.join(", "))
+    } else {
+        format!("by {}, and there is no record that {uplink} had that before", all.join(", "))
+    });
     // The user has to add the address to the uplink afterwards, because chyves has no record that it belongs there.
     let (delete, add) = match os {
         Os::Linux => (format!("ip route delete default dev {name}"), format!("ip address add {} dev {uplink}", all[0])),
@@ -300,7 +306,7 @@ fn stranded(
     });
     Err(problem
         .hint(format!("give the host another default route first; or, at its console: `{delete}`, then the same command again"))
-        .hint(format!("then bring the address back to {uplink}: `{add}{}`", route.unwrap_or_default())))
+        .hint_if((!gone).then(|| format!("then bring the address back to {uplink}: `{add}{}`", route.unwrap_or_default()))))
 }
 
 /// A note for removing a bridge's uplink: the running guests that lose their connection, and how to restore it.

@@ -8,7 +8,7 @@ use crate::error::{Problem, Result};
 use crate::guest::{Backend, Spec};
 use crate::network::address::{Assigned, Detail};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, nat};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, nat, routes};
 use crate::os::{Intent, taps};
 use crate::plan::machine::backend;
 use crate::plan::set;
@@ -111,6 +111,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     }
     bridge::keep_routes(&mut intents);
     bring_the_rest(facts, &new, &old, &to, &mut intents);
+    routes::can_move(&intents)?;
     proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. } | Proof::IsOff { .. })));
     for (tap, vlan) in moved {
         proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });

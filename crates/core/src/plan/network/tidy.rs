@@ -1,7 +1,7 @@
 //! Removes what a VM leaves in the network: its taps, and the bridges and VLANs that a start created and that nothing uses
 //! any more. Interfaces that chyves did not create, or that a command created permanently, are kept.
 
-use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat};
+use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat, routes};
 use crate::os::{Intent, taps};
 use crate::value::IfName;
 use std::collections::BTreeSet;
@@ -53,10 +53,15 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
     let mut removed = Vec::new();
     for (name, bridge) in &actual.interfaces {
         if bridge.kind == IfKind::Bridge && bridge.mark == STARTED && is_empty(design, actual, name, bridge, &gone) {
-            gone.insert(name);
             // Addresses of its uplink are moved back first.
-            if let (Some(moved), Ok(bridge)) = (actual.to_give_back(name), name.parse::<IfName>()) {
-                let (take, give) = actual.giving_back(&bridge, &moved);
+            let back = actual.to_give_back(name).zip(name.parse::<IfName>().ok());
+            let back = back.map(|(moved, bridge)| (actual.giving_back(&bridge, &moved), moved, bridge));
+            if back.as_ref().is_some_and(|((take, give), ..)| routes::can_move([take, give]).is_err()) {
+                // The host keeps a bridge with a route that could not be restored; `network delete` reports the reason.
+                continue;
+            }
+            gone.insert(name);
+            if let Some(((take, give), moved, bridge)) = back {
                 removed.extend([take, actual.leave(&bridge, &moved.from), give]);
             }
             removed.extend(remove(actual, name));
