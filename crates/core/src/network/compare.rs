@@ -158,7 +158,7 @@ pub(super) fn taken(spec: &BridgeSpec, kind: IfKind, what: &str) -> Difference {
     let name = &spec.name;
     let first = format!("remove that one first: `chyves network {name} delete`, then configure it again");
     let problem = Problem::host_cant(format!("`{name}` is {}, {what}", kind.words())).hint_if(kind.bridges().then_some(first));
-    Difference::cant(name, problem.hint(format!("rename the bridge: `chyves set global bridge{}.name=…`", spec.number)))
+    Difference::cant(name, problem.hint("or choose another name for the bridge: `chyves network list` shows the names in use"))
 }
 
 /// A bridge that should filter VLANs and does not.

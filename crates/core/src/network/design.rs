@@ -217,8 +217,10 @@ impl Design {
             spec.fit_for_netgraph()?;
         }
         if let (true, Some(uplink)) = (spec.private || spec.nat.is_some(), &spec.uplink) {
+            let other =
+                spec.nat.as_ref().filter(|_| !spec.private).map_or_else(|| "be private".to_owned(), |nat| format!("NAT through `{nat}`"));
             return refuse(
-                format!("`{}` cannot have the uplink `{uplink}` and be private", spec.name),
+                format!("`{}` cannot have the uplink `{uplink}` and {other}", spec.name),
                 format!("`chyves network {0} detach {uplink}`, or `chyves network {0} attach {uplink}`", spec.name),
             );
         }
@@ -351,6 +353,7 @@ mod tests {
         for (settings, why) in [
             (&[("bridge0.uplink", "em0"), ("bridge1.uplink", "em0")][..], "already"),
             (&[("bridge0.uplink", "em0"), ("bridge0.private", "yes")], "private"),
+            (&[("bridge0.uplink", "em0"), ("bridge0.nat", "em9")], "the uplink `em0` and NAT through `em9`"),
             (&[("bridge0.uplink", "bridge0")], "its own uplink"),
             (&[("bridge0.vlan", "5")], "of no uplink"),
             (&[("bridge0.uplink", "em0"), ("bridge0.vlan", "4095")], "4094"),

@@ -188,8 +188,19 @@ pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Reques
 /// See [`checked`]; or the settings of a bridge would be invalid.
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
-    Design::read(&root.own)?.allows(&Design::read(&changed(&root.own, &set, &clear))?)?;
+    if !corrects(&root.own, &set, &clear) {
+        Design::read(&root.own)?.allows(&Design::read(&changed(&root.own, &set, &clear))?)?;
+    }
     Ok(on_dataset(world, &root.dataset, &root.own, (set, clear)))
+}
+
+/// Whether a change only replaces or removes values that are invalid: other invalid values must not prevent it.
+fn corrects(before: &OwnValues, set: &[Pair], clear: &[String]) -> bool {
+    let is_bad = |key: &String| {
+        let valid = |own: &Own| property::find(key).and_then(|known| property::check(&known, &own.value)).is_ok();
+        before.get(key).is_some_and(|own| !valid(own))
+    };
+    set.iter().map(|(key, _)| key).chain(clear).all(is_bad)
 }
 
 /// The values after a change.
@@ -316,5 +327,24 @@ mod tests {
         write /tank/chyves/guests/gold/config.toml (2 lines)
         unmount tank/chyves/guests/gold
         ");
+    }
+
+    #[test]
+    fn every_invalid_setting_of_the_host_can_be_unset() {
+        let world = testing::world(Vec::new());
+        let keys =
+            property::catalog::all().filter(|p| matches!(p.scope, Scope::Global | Scope::Pool) && !matches!(p.access, Access::Kept(_)));
+        let bad = |key: &str| property::find(key).is_ok_and(|known| property::check(&known, "z z/\u{1}").is_err());
+        let keys: Vec<String> = keys.map(|p| p.key.replace("{n}", "3")).filter(|key| bad(key)).collect();
+        assert!(keys.len() > 5 && keys.iter().any(|key| key == keys::NETWORK_MODE), "{keys:?}");
+        // All are invalid together, and one is corrected.
+        let own = testing::own(&keys.iter().map(|key| (key.as_str(), "z z/\u{1}")).collect::<Vec<_>>());
+        let root = Root { own: own.into(), ..world.primary().unwrap().clone() };
+        for key in &keys {
+            let plan = global(&world, &root, &Request { set: Vec::new(), unset: vec![key.clone()] }).unwrap();
+            assert_eq!(plan.steps.len(), 1, "{key}");
+        }
+        assert_eq!(global(&world, &root, &set(&[(keys::NETWORK_MODE, "system")])).unwrap().steps.len(), 1);
+        assert!(global(&world, &root, &set(&[("bridge4.private", "yes")])).is_err(), "the mode is still invalid");
     }
 }

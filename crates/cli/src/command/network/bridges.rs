@@ -37,7 +37,7 @@ pub(super) fn carry_out(
     if !planned.touches.is_empty() && !session.dry_run {
         let what = planned.touches.join(", ");
         session.ui.warn(&format!("{what}: a mistake here may cut you off; with `--confirm 60` it is rolled back automatically"));
-        session.ui.confirm("touch it", session.yes)?;
+        session.ui.confirm(&format!("change the host's networks, although {what}"), session.yes)?;
     }
     let done = session.carry_out_with(world, &planned.plan, who, lock)?.filter(|_| !planned.plan.steps.is_empty());
     if done.is_some() {
