@@ -203,7 +203,8 @@ fn an_empty_list_of_what_is_trusted_trusts_nothing() {
 
 /// Rows as `zfs get` prints them, to be hidden behind a newline of a value.
 fn forged(dataset: &str, rows: &[(&str, &str)]) -> String {
-    rows.iter().map(|(key, value)| format!("\n{dataset}\tchyves:{key}\tlocal\t{value}")).collect()
+    let rows: Vec<String> = rows.iter().map(|(key, value)| format!("\n{dataset}\tchyves:{key}\tlocal\t{value}")).collect();
+    rows.concat()
 }
 
 #[test]

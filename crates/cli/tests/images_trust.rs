@@ -127,7 +127,7 @@ fn is_ours(process: &std::path::Path) -> bool {
     loop {
         let status = std::fs::read_to_string(format!("/proc/{at}/status")).unwrap_or_default();
         let Some(parent) = status.lines().find_map(|line| line.strip_prefix("PPid:")) else { return false };
-        at = parent.trim().to_owned();
+        parent.trim().clone_into(&mut at);
         if at == std::process::id().to_string() {
             return true;
         }
