@@ -34,6 +34,20 @@ fn in_trash(host: &Host) -> String {
 }
 
 #[test]
+fn a_file_that_a_pool_lives_in_is_not_attached() {
+    let Some(host) = Host::new("disk::vdev", With::Image) else { return };
+    host.ok("create web --size 1M");
+    let status = host.sh("zpool", &["status"]);
+    let device = status.split_ascii_whitespace().find(|word| word.starts_with('/')).unwrap();
+    // By another name too.
+    std::os::unix::fs::symlink(device, host.work().join("other")).unwrap();
+    for path in [device, "./other"] {
+        host.chyves(&format!("disk add web --attach {path}")).ends(4).says(&format!("it is a device of the pool `{}`", host.pool));
+    }
+    assert_eq!(host.ok("disk list web -H -o number").out.lines().count(), 1);
+}
+
+#[test]
 fn a_disk_is_added_in_every_word_order_and_form_of_2016() {
     let Some(host) = host("disk::add") else { return };
     for line in [

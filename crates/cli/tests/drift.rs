@@ -159,7 +159,7 @@ fn the_image_the_firmware_and_the_copy_of_the_settings() {
                     host.sh("zfs", &["set", "chyves:loader=uefi", &host.dataset(guest)]);
                     host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset(guest)]);
                 },
-                told: Says("info GUEST", "there is no image of firmware called `gone`"),
+                told: Says("info GUEST", "no firmware image is called `gone`"),
             },
             Fact {
                 name: "the copy of the settings is another one",

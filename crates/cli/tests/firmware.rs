@@ -89,7 +89,7 @@ fn code_alone_takes_a_template_of_its_own_or_keeps_no_variables() {
 fn firmware_in_use_is_not_deleted_and_its_name_follows() {
     let Some(host) = host("firmware::used", With::Tiny) else { return };
     host.ok(&format!("firmware import {WHOLE} --name ovmf"));
-    host.chyves("create x --size 8M uefi_firmware=ovnf").ends(3).says("no image of firmware called `ovnf`").says("`ovmf`");
+    host.chyves("create x --size 8M uefi_firmware=ovnf").ends(3).says("no firmware image is called `ovnf`").says("`ovmf`");
     host.chyves("set defaults uefi_firmware=tiny").ends(2).says("holds no firmware").says("it is a disk");
     host.ok("create web01,other --image tiny --ram 64M");
     host.ok("set web01 uefi_firmware=ovmf");
@@ -124,7 +124,7 @@ fn firmware_in_use_is_not_deleted_and_its_name_follows() {
     host.ok("delete web03 --now --yes");
     // One that came from elsewhere may name what is not here.
     host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset("web01")]);
-    host.chyves("start web01").ends(3).says("no image of firmware called `gone`").says("chyves set web01 uefi_firmware=auto");
+    host.chyves("start web01").ends(3).says("no firmware image is called `gone`").says("chyves set web01 uefi_firmware=auto");
     host.ok("firmware delete edk --yes");
     host.nothing_is_left();
 }
@@ -200,14 +200,14 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     // Firmware.
     host.ok("create web2 --size 1M loader=uefi");
     host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset("web2")]);
-    let all = host.ok("info web2").shows("firmware", "gone").says("missing:").says("there is no image of firmware called `gone`");
+    let all = host.ok("info web2").shows("firmware", "gone").says("missing:").says("no firmware image is called `gone`");
     assert_eq!(all.out.matches("missing:").count(), 1);
     assert!(host.ok("info web2 --json").json()[0]["missing"].as_str().unwrap().contains("`gone`"));
     for line in ["list", "get web2 all", "disk list web2", "snapshot web2@a", "image list"] {
         host.ok(line);
     }
     host.chyves("doctor").says("`web2` boots with the firmware `gone`, which is not available").says("chyves set web2 uefi_firmware=auto");
-    host.chyves("start web2").ends(3).says("there is no image of firmware called `gone`").says("uefi_firmware=auto");
+    host.chyves("start web2").ends(3).says("no firmware image is called `gone`").says("uefi_firmware=auto");
     host.ok("unset web2 uefi_firmware");
     host.chyves("doctor").is_silent_of("`gone`");
     host.ok("info web2").is_silent_of("missing:");

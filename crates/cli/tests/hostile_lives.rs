@@ -77,7 +77,7 @@ impl Life<'_> {
         let leaks = |bytes: &[u8]| bytes.windows(WORD.len()).any(|part| part == WORD.as_bytes());
         assert!(!leaks(text.as_bytes()) && !leaks(&written), "{what}: it shows a file of the host\n{text}");
         if self.attack.is_some() && line.starts_with("start") && !line.ends_with(" -n") && self.paths.contains(&"disk0.raw") {
-            assert!(answer.code != 0, "{what}: it started with what is no disk");
+            assert!(answer.code != 0, "{what}: it started with a file that is not a disk");
         }
         self.canary.check(&[], &what);
         assert!(is_free(host, &format!("guest.{}", self.name)), "{what}: the lock is held");

@@ -220,7 +220,7 @@ fn words_that_bhyve_takes_and_passes_over_are_refused_or_written_as_they_are_mea
     for words in ["-m abc", "-c +4", "-f ,string=a", "-p 0:0-3", "-l com1", "-l tpm", "-l fwcfg,qemu", "-m 0"] {
         host.chyves_words(&["set", "web01", &format!("bargs={words}")]).ends(2);
     }
-    // A port alone is no address to bhyve: it is written as one.
+    // bhyve takes no port without an address, so one is added.
     host.ok("set web01 pcidev_0=fbuf,5999 uefi_console_output=serial");
     host.ok("-v start web01 --dry-run").says("fbuf,rfb=127.0.0.1:5999");
     host.ok("unset web01 pcidev_0");

@@ -16,7 +16,7 @@ mod parts;
 pub mod pool;
 pub mod snapshots;
 
-pub use datasets::{created, dataset, exists, guid, guids, natives, tree};
+pub use datasets::{below, created, dataset, exists, guid, guids, natives, tree};
 pub use parts::{Part, parts};
 
 use crate::facts;

@@ -24,10 +24,7 @@ impl Session {
         let mut all = Vec::new();
         for root in world.roots.iter().filter(|root| root.role != Role::Offline) {
             // A root that was being made or removed may have no trash.
-            if !observe::exists(root.trash().as_str())? {
-                continue;
-            }
-            let there = apply::below(&root.trash())?;
+            let there = observe::below(&root.trash())?;
             all.extend(there.into_iter().filter_map(|dataset| revert::of_work(&dataset).map(|uuid| (dataset, uuid))));
         }
         Ok(all)

@@ -216,7 +216,7 @@ fn run(host: &Host, line: &str, guest: &str) -> Answer {
     if !line.starts_with("send ") {
         return host.chyves(&line);
     }
-    // What it prints is no text.
+    // Its output is not text.
     let output = host.command(PROGRAM).args(line.split(' ')).stdin(Stdio::null()).output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     Answer { line, code: output.status.code().unwrap_or(128), out: String::new(), err }

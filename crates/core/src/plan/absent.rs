@@ -41,11 +41,11 @@ fn has(own: &OwnValues, device: &str, number: u16) -> bool {
 ///
 /// # Errors
 /// A device is absent; the hint names the command that adds one.
-pub(super) fn check<'a>(name: &str, before: &OwnValues, set: &(impl Iterator<Item = &'a str> + Clone)) -> Result<()> {
-    for key in set.clone() {
+pub(super) fn check(name: &str, before: &OwnValues, set: &[(String, String)]) -> Result<()> {
+    for (key, _) in set {
         let Some((family, number)) = FAMILIES.iter().find_map(|family| Some((family, number(family, key)?))) else { continue };
         let (device, noun) = (family.device, family.noun);
-        let added = device == "net" && set.clone().any(|other| *other == keys::net(number, NetKey::Backend));
+        let added = device == "net" && set.iter().any(|(other, _)| *other == keys::net(number, NetKey::Backend));
         if added || has(before, device, number) {
             continue;
         }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_setting_of_an_absent_device_names_the_command_that_adds_one() {
         let before = own(&["disk0.kind", "net0.backend", "net3.mac"]);
-        let set = |keys: &[&str]| check("web", &before, &keys.iter().copied());
+        let set = |keys: &[&str]| check("web", &before, &keys.iter().map(|key| ((*key).to_owned(), "x".to_owned())).collect::<Vec<_>>());
         for good in
             [&["disk0.bus", "net0.mtu", "net3.mtu", "ci.net0.address", "ram", "com2", "bridge7.mtu"][..], &["net7.mtu", "net7.backend"]]
         {

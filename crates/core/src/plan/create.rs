@@ -68,7 +68,7 @@ pub fn create(world: &World, request: &Request, moment: &Moment) -> Result<Plan>
     }
     let mut notes = Vec::new();
     let wishes = wishes::settings(request, image, first.kind.is_some(), &world.host, &mut notes)?;
-    super::absent::check(request.name.as_str(), &values(&own), &wishes.iter().map(|(key, _)| key.as_str()))
+    super::absent::check(request.name.as_str(), &values(&own), &wishes)
         .map_err(|problem| Problem { hints: Vec::new(), ..problem }.hint("--size 8G creates disk0, --nets 2 creates net0 and net1"))?;
     own.retain(|(k, _)| !wishes.iter().any(|(wished, _)| wished == k));
     own.extend(wishes);

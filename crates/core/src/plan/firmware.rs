@@ -138,7 +138,7 @@ pub fn image<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
     let problem = match world.images.iter().find(|i| i.name == *name) {
         Some(image) if image.kind == ImageKind::Firmware => return Ok(image),
         Some(image) => Problem::usage(format!("the image `{name}` holds no firmware")).because(format!("it is {}", image.kind.phrase())),
-        None => Problem::not_found(format!("there is no image of firmware called `{name}`")).hint_if(did_you_mean(name.as_str(), all())),
+        None => Problem::not_found(format!("no firmware image is called `{name}`")).hint_if(did_you_mean(name.as_str(), all())),
     };
     Err(problem.on(name).hint(format!("`chyves firmware list` shows what there is; `chyves firmware import FILE --name {name}` adds it")))
 }

@@ -102,7 +102,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
         return Ok(Plan::nothing(format!("{} is already set so", guest.name)));
     }
     let after = changed(before, &set, &clear);
-    absent::check(guest.name.as_str(), before, &set.iter().map(|(key, _)| key.as_str()))?;
+    absent::check(guest.name.as_str(), before, &set)?;
     absent::kept(guest.name.as_str(), before, &after)?;
     whole::change(world, guest, &after)?;
     if says_template(&after) && !says_template(before) {

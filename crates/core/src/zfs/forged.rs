@@ -5,6 +5,7 @@
 //! the rows that really exist. It is run where a row could hold such a value, and what differs is made unusable: every reader then
 //! finds a row twice, which none accepts.
 
+use super::rows::is_source;
 use crate::cmd::Cmd;
 
 /// Native properties whose values are free text.
@@ -25,10 +26,6 @@ pub fn without_values(cmd: &Cmd) -> Option<Cmd> {
     let mut twin = cmd.clone();
     (*before).clone_into(&mut twin.args[at]);
     Some(twin)
-}
-
-fn is_source(text: &str) -> bool {
-    matches!(text, "local" | "received" | "default" | "temporary" | "none" | "-") || text.starts_with("inherited from ")
 }
 
 /// A line that looks like the first of a row: its columns before the value.

@@ -5,6 +5,7 @@
 //! * [`inventory`]: rows become roots, guests, images
 //! * [`locked`]: datasets with a key that is not loaded
 //! * [`args`]: argument vectors of every call, for both dialects
+//! * [`devices`]: the files that pools use as devices
 //! * [`guard`]: properties that keep the files and volumes of guests and images from acting on the host
 //! * [`sending`]: the commands that produce a guest's stream
 //! * [`stream`]: parsing the beginning of a stream, and the commands that receive streams
@@ -13,6 +14,7 @@
 //! Minimum versions: OpenZFS 2.0 (Linux, FreeBSD 13) and zfs-fuse 0.7. Not here: running the commands (chyves-host).
 
 pub mod args;
+pub mod devices;
 pub mod forged;
 pub mod guard;
 pub mod inventory;

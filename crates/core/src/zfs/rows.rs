@@ -35,7 +35,8 @@ impl Row {
     }
 }
 
-fn is_source(text: &str) -> bool {
+/// Whether a text is a source as `zfs get` prints it.
+pub(super) fn is_source(text: &str) -> bool {
     matches!(text, "local" | "received" | "default" | "temporary" | "none" | "-") || text.starts_with("inherited from ")
 }
 

@@ -15,10 +15,10 @@ use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::value::{Dataset, FilePath, Size, printable};
 use chyves_core::world::{DiskFile, DiskFormat};
-use chyves_core::zfs::args;
+use chyves_core::zfs::{args, devices};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,12 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
     if meta.file_type().is_block_device() && kernel::is_in_use(&real) {
         return Err(Problem::not_now(format!("`{shown}` is in use by this host")).on(&path).hint("`mount` shows whether it is mounted"));
     }
+    if let Some(pool) = pool_on(&meta)? {
+        return Err(Problem::not_now(format!("cannot attach `{shown}`: it is a device of the pool `{pool}`"))
+            .on(&path)
+            .because("a guest that writes to it would destroy the pool")
+            .hint(format!("`zpool status {pool}` shows its devices")));
+    }
     let mut file = safe::attached(&real, false)?;
     let size = match file.seek(SeekFrom::End(0)).map_err(fail("inspect", &path))? {
         // FreeBSD's disk devices do not support seeking to the end.
@@ -113,6 +119,16 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
     // A volume's name remains valid when its device node changes after a boot; a relative path does not.
     let path = if device { path } else { real.into_os_string().into_string().map_err(|_| Problem::usage("the path is not text"))? };
     Ok(DiskFile { path, format: DiskFormat::Raw, size: Size::bytes(size) })
+}
+
+/// The imported pool that has this file as one of its devices. The kernel protects disks, but not files.
+fn pool_on(meta: &std::fs::Metadata) -> Result<Option<String>> {
+    if !meta.is_file() {
+        return Ok(None);
+    }
+    let output = run::must(&devices::read())?;
+    let is_it = |path: &str| named::stat(path).is_ok_and(|device| (device.dev(), device.ino()) == (meta.dev(), meta.ino()));
+    Ok(devices::paths(&output).into_iter().find(|(_, path)| is_it(path)).map(|(pool, _)| pool.to_owned()))
 }
 
 /// The size of a disk device as diskinfo(8) prints it: path, sector size, size, and more.

@@ -48,7 +48,7 @@ pub(crate) use command::{command, mount_at_home, settled};
 pub(crate) use files::io as io_problem;
 pub use inspect::Disarmed;
 use journal::Journal;
-pub use restore::{back, below, drop_revert, drop_work};
+pub use restore::{back, drop_revert, drop_work};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

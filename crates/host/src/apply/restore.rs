@@ -75,18 +75,8 @@ pub fn drop_revert(work: &Dataset) -> Result<bool> {
     if !crate::observe::exists(work.as_str())? {
         return Ok(false);
     }
-    let volumes: Vec<String> = below(work)?.iter().map(|dataset| dataset.leaf().to_owned()).collect();
+    let volumes: Vec<String> = crate::observe::below(work)?.iter().map(|dataset| dataset.leaf().to_owned()).collect();
     drop_work(work, &volumes).map(|()| true)
-}
-
-/// The datasets directly below another one.
-///
-/// # Errors
-/// `zfs` fails.
-pub fn below(dataset: &Dataset) -> Result<Vec<Dataset>> {
-    let names = crate::run::must(&args::list_names(dataset, 1))?;
-    let all = names.lines().filter(|name| *name != dataset.as_str());
-    Ok(all.filter_map(|name| name.parse().ok()).collect())
 }
 
 /// Verifies that a folder is a mount point.

@@ -77,6 +77,19 @@ pub fn tree(of: &Dataset) -> Result<Vec<Member>> {
     listed.lines().map(member).collect()
 }
 
+/// The datasets directly below another one; none if that does not exist.
+///
+/// # Errors
+/// ZFS does not answer.
+pub fn below(dataset: &Dataset) -> Result<Vec<Dataset>> {
+    let cmd = args::list_names(dataset, 1);
+    let output = run::run(&cmd)?;
+    if !output.ok() {
+        return if exists(dataset.as_str())? { Err(run::failure(&cmd, &output)) } else { Ok(Vec::new()) };
+    }
+    Ok(output.stdout.lines().filter(|name| *name != dataset.as_str()).filter_map(|name| name.parse().ok()).collect())
+}
+
 /// Whether a dataset or snapshot exists.
 ///
 /// # Errors

@@ -84,7 +84,7 @@ fn on_arm64_the_image_is_all() {
 
 #[test]
 fn firmware_that_is_not_there_is_told_before_the_start_and_before_a_reboot() {
-    for (name, why) in [("splt", "there is no image of firmware called `splt`"), ("tiny", "the image `tiny` holds no firmware")] {
+    for (name, why) in [("splt", "no firmware image is called `splt`"), ("tiny", "the image `tiny` holds no firmware")] {
         let g = guest(&[("uefi_firmware", name)]);
         let world = with_firmware(&g, testing::freebsd());
         let at_reboot = Request { occasion: Occasion::Reboot(1), ..Request::default() };
