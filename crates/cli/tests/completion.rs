@@ -91,6 +91,7 @@ fn in_a_shell(shell: &'static str, arguments: &[&str], source: &str) {
     prompt.completes("chyves set web01 loader=bi", &["chyves set web01 loader=bios"]);
     prompt.completes("chyves set web01 loader=", &["bhyveload", "grub-bhyve"]);
     prompt.completes("chyves set web01 disk0.bus=nv", &["chyves set web01 disk0.bus=nvme"]);
+    prompt.completes("chyves create x --os open", &["chyves create x --os openbsd"]);
     prompt.completes("chyves list -o name,sta", &["chyves list -o name,state"]);
     prompt.completes("chyves set web01 disk0.b", &["chyves set web01 disk0.bus="]);
     prompt.completes("chyves undelete d", &["chyves undelete db"]);

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long)]
     loader: Option<String>,
     /// The guest operating system, which selects suitable settings: freebsd, linux, windows, openbsd, netbsd, illumos, other
-    #[arg(long, value_name = "SYSTEM")]
+    #[arg(long, value_name = "OS")]
     os: Option<String>,
     /// A description
     #[arg(long)]

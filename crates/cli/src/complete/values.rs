@@ -24,7 +24,8 @@ enum Kind {
     BridgesAndGuests,
     /// Cloud-init documents.
     Documents,
-    Loaders,
+    /// The values of a property.
+    ValuesOf(&'static str),
     Interfaces,
     Disks,
     Nics,
@@ -71,7 +72,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("PATH", Kind::Paths),
     ("VOLUME", Kind::Paths),
     ("DOCUMENT", Kind::Documents),
-    ("LOADER", Kind::Loaders),
+    ("LOADER", Kind::ValuesOf("loader")),
+    ("OS", Kind::ValuesOf("os")),
     ("ADDRESS", Kind::Free),
     ("AGE", Kind::Free),
     ("CPU", Kind::Free),
@@ -142,7 +144,7 @@ fn of(kind: Kind, present: &Present, command: &str, current: &str) -> Vec<Comple
         Kind::Bridges => Present::bridges(current),
         Kind::BridgesAndGuests => Present::bridges(current).into_iter().chain(present.guests(current)).collect(),
         Kind::Documents => plain(current, ["meta-data", "user-data", "vendor-data", "network-config"]),
-        Kind::Loaders => plain(current, property::find("loader").map(|known| known.property.kind.completions()).unwrap_or_default()),
+        Kind::ValuesOf(key) => plain(current, property::find(key).map(|known| known.property.kind.completions()).unwrap_or_default()),
         Kind::Interfaces => Present::interfaces(current),
         Kind::Disks => present.of_family("disk", current),
         Kind::Nics => present.of_family("net", current),
