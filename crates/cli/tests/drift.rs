@@ -14,6 +14,15 @@ fn length(host: &Host, guest: &str, disk: &str, size: u64) {
     host.in_folder(guest, |folder| std::fs::File::options().write(true).open(folder.join(disk)).unwrap().set_len(size).unwrap());
 }
 
+/// Takes the file of a disk away.
+fn vanishes(host: &Host, guest: &str) {
+    let to = host.work().join("taken.raw");
+    host.in_folder(guest, |folder| {
+        std::fs::copy(folder.join("disk1.raw"), to).unwrap();
+        std::fs::remove_file(folder.join("disk1.raw")).unwrap();
+    });
+}
+
 /// A disk gets longer, and something is written there.
 fn grows(host: &Host, guest: &str) {
     length(host, guest, "disk1.raw", 4 << 20);
@@ -57,17 +66,7 @@ fn the_presence_of_a_disk() {
     matrix(
         "drift::presence",
         &[
-            Fact {
-                name: "the file of a disk is gone",
-                change: |host, guest| {
-                    let to = host.work().join("taken.raw");
-                    host.in_folder(guest, |folder| {
-                        std::fs::copy(folder.join("disk1.raw"), to).unwrap();
-                        std::fs::remove_file(folder.join("disk1.raw")).unwrap();
-                    });
-                },
-                told: Says("disk list GUEST", "missing (recorded"),
-            },
+            Fact { name: "the file of a disk is gone", change: vanishes, told: Says("disk list GUEST", "missing (recorded") },
             Fact {
                 name: "a file has the name of the next disk",
                 change: |host, guest| host.in_folder(guest, |folder| mark(&folder.join("disk2.raw"), 0, "of-somebody-else")),
@@ -186,13 +185,7 @@ fn a_guest_that_runs() {
             },
             Fact {
                 name: "the file of a disk of a running guest is gone",
-                change: |host, guest| {
-                    let to = host.work().join("taken.raw");
-                    host.in_folder(guest, |folder| {
-                        std::fs::copy(folder.join("disk1.raw"), to).unwrap();
-                        std::fs::remove_file(folder.join("disk1.raw")).unwrap();
-                    });
-                },
+                change: vanishes,
                 told: Says("disk list GUEST", "missing (recorded"),
             },
             Fact {
