@@ -13,7 +13,7 @@
 //! * destroying a VM object may fail with 0: `lab_jail::a_vm_object_that_goes_late…`; grub-bhyve that was left has loaded nothing:
 //!   `grub_that_was_left…` of the lab's `loaders.rs`
 //! * renamed interfaces keep their unit: `a_bridge_of_any_name…`; nuageinit: `cloud_init_readers` and its model
-//! * the advisory on xHCI, HDA and fbuf: an object of `core/catalogue.json`, tested with the others there
+//! * the advisory on xHCI, HDA and fbuf: an object of `core/catalogue/catalogue.json`, tested with the others there
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a panic is the failure report
 

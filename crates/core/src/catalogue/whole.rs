@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The built-in catalogue.
-const BUILT_IN: &str = include_str!("../catalogue.json");
+const BUILT_IN: &str = include_str!("catalogue.json");
 /// The format version that this program reads.
 const FORMAT: u32 = 1;
 

@@ -8,9 +8,9 @@ use clap_complete::Shell;
 /// The script for a shell.
 pub(crate) fn script(shell: Shell) -> String {
     match shell {
-        Shell::Bash => include_str!("scripts/chyves.bash").to_owned(),
-        Shell::Zsh => include_str!("scripts/chyves.zsh").to_owned(),
-        Shell::Fish => include_str!("scripts/chyves.fish").to_owned(),
+        Shell::Bash => include_str!("chyves.bash").to_owned(),
+        Shell::Zsh => include_str!("chyves.zsh").to_owned(),
+        Shell::Fish => include_str!("chyves.fish").to_owned(),
         // These complete commands and options, but no objects.
         other => {
             let mut text = Vec::new();
