@@ -1,6 +1,10 @@
 //! Tables as zfs(8) prints them: no borders, two blanks between columns, `-H` for scripts.
 
-use serde_json::{Map, Value};
+use crate::session::Session;
+use chyves_core::value::Size;
+use chyves_engine::answer::Time;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 
 /// One cell: the shown text, and the exact value, which is also the sort key.
@@ -32,6 +36,17 @@ impl Cell {
     /// A number that is shown in another form, such as rounded.
     pub(crate) fn number(shown: impl Into<String>, exact: u64) -> Self {
         Self { shown: shown.into(), exact: Value::from(exact) }
+    }
+
+    /// A number of bytes, shown rounded.
+    pub(crate) fn bytes(exact: u64) -> Self {
+        Self::number(Size::bytes(exact).human(), exact)
+    }
+
+    /// A time, shown in the local time zone in this form; its exact value is in seconds since 1970.
+    pub(crate) fn time(time: Time, form: &str) -> Self {
+        let shown = time.0.to_zoned(jiff::tz::TimeZone::system()).strftime(form).to_string();
+        Self::number(shown, u64::try_from(time.0.as_second()).unwrap_or(0))
     }
 
     fn exact_text(&self) -> String {
@@ -72,6 +87,17 @@ pub(crate) struct ListArgs {
     pub(crate) descending: Option<String>,
 }
 
+impl ListArgs {
+    /// The same with these columns if none were chosen; in JSON an element then has all of them.
+    pub(crate) fn or_columns(&self, session: &Session, usual: &[&str]) -> Self {
+        let mut args = self.clone();
+        if args.columns.is_empty() && !session.ui.json {
+            args.columns = usual.iter().map(|column| (*column).to_owned()).collect();
+        }
+        args
+    }
+}
+
 /// Named columns, and rows of cells.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
@@ -79,12 +105,26 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<String>,
     /// The rows.
     pub(crate) rows: Vec<Vec<Cell>>,
+    /// What the rows are in JSON, if that is more than their cells: the elements of an answer.
+    objects: Vec<Value>,
+    /// The columns that were chosen, if some were.
+    chosen: Option<Vec<String>>,
 }
 
 impl Table {
     /// An empty table with these columns.
     pub(crate) fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
-        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+        Self { columns: columns.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// An answer as a table: each element is a row, and in JSON it is printed as it is.
+    pub(crate) fn of<T: Serialize>(columns: &[&str], answer: &[T], row: impl Fn(&T) -> Vec<Cell>) -> Self {
+        Self {
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            rows: answer.iter().map(row).collect(),
+            objects: answer.iter().map(|one| json!(one)).collect(),
+            chosen: None,
+        }
     }
 
     /// Sorts according to the options.
@@ -95,9 +135,14 @@ impl Table {
             (None, None) => return,
         };
         if let Some(index) = self.columns.iter().position(|c| c == column) {
-            self.rows.sort_by(|a, b| a[index].order(&b[index]));
+            let mut order: Vec<usize> = (0..self.rows.len()).collect();
+            order.sort_by(|a, b| self.rows[*a][index].order(&self.rows[*b][index]));
             if down {
-                self.rows.reverse();
+                order.reverse();
+            }
+            self.rows = order.iter().map(|i| std::mem::take(&mut self.rows[*i])).collect();
+            if !self.objects.is_empty() {
+                self.objects = order.iter().map(|i| self.objects[*i].take()).collect();
             }
         }
     }
@@ -109,6 +154,7 @@ impl Table {
             *row = places.iter().map(|i| row[*i].clone()).collect();
         }
         self.columns = columns.to_vec();
+        self.chosen = Some(columns.to_vec());
     }
 
     /// The table as text.
@@ -145,6 +191,16 @@ impl Table {
 
     /// The table as a list of objects.
     pub(crate) fn json(&self) -> Value {
+        if !self.objects.is_empty() {
+            let field = |object: &Value, column: &String| (column.clone(), object.get(column).cloned().unwrap_or_default());
+            return match &self.chosen {
+                None => Value::Array(self.objects.clone()),
+                Some(chosen) => {
+                    let only = |object: &Value| Value::Object(chosen.iter().map(|column| field(object, column)).collect());
+                    self.objects.iter().map(only).collect()
+                }
+            };
+        }
         let object = |row: &Vec<Cell>| {
             let fields = self.columns.iter().zip(row).map(|(c, cell)| (c.clone(), cell.exact.clone()));
             Value::Object(fields.collect::<Map<_, _>>())

@@ -3,6 +3,10 @@
 use crate::output;
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Problem, Result};
+use chyves_core::os::Os;
+use chyves_core::plan::Plan;
+use chyves_engine::Events;
+use chyves_host::apply::Event;
 use chyves_host::interrupt;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
@@ -163,6 +167,57 @@ impl Ui {
             return Ok(());
         }
         Err(Problem::not_now("the answer was no; nothing was changed"))
+    }
+}
+
+impl Events for Ui {
+    fn warning(&self, text: &str) {
+        self.warn(text);
+    }
+
+    fn note(&self, text: &str) {
+        self.say(text);
+    }
+
+    fn running(&self, object: &str, event: Event<'_>) {
+        let verbose = self.volume >= Volume::Verbose;
+        match event {
+            Event::Step(step) if verbose => self.say(&format!("{object}: {}", step.describe())),
+            Event::Step(_) => {}
+            Event::Hypervisor(line) => self.hypervisor(&line),
+            Event::Command(line) if verbose => self.command(&line),
+            Event::Command(_) => {}
+            Event::Progress(done, total) => self.progress(done, total),
+            Event::Reading(flow) if std::io::stderr().is_terminal() => {
+                self.flow(flow.done, flow.total, flow.elapsed, flow.ended);
+            }
+            Event::Reading(_) => {}
+            Event::Flow(flow) => self.flow(flow.done, flow.total, flow.elapsed, flow.ended),
+            Event::Asked(text) => self.say(&format!("{object}: {text}")),
+            Event::Warning(text) => self.warn(&text),
+            Event::TakingBack(why) if verbose => self.say(&format!("{object}: rolling back: {why}")),
+            Event::TakingBack(_) => {}
+        }
+    }
+
+    fn planned(&self, object: &str, plan: &Plan, os: Os) {
+        if self.json {
+            let mut shown = json!({ "object": object });
+            if let (Some(to), Value::Object(from)) = (shown.as_object_mut(), json!(plan.shown(os))) {
+                to.extend(from);
+            }
+            self.answer_json(shown);
+        } else {
+            self.answer(&plan.script(os));
+        }
+    }
+
+    fn can_ask(&self) -> bool {
+        Self::can_ask(self)
+    }
+
+    fn confirm(&self, question: &str) -> Result<()> {
+        Self::confirm(self, question, false)
     }
 }
 

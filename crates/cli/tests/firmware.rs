@@ -188,7 +188,7 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     host.ok("image import ./tiny.iso --name disc");
     host.ok("create web --image tiny --ram 32M loader=bios accel=tcg eject_iso_on_n_reboot=0");
     host.ok("start web --iso disc");
-    assert_eq!(host.ok("info web --json").json()[0]["drives"][0]["missing"], serde_json::Value::Null);
+    assert_eq!(host.ok("info web --json").json()[0]["drives"][0]["missing"], false);
     // It is an image no more; the hypervisor has its file open.
     host.sh("zfs", &["inherit", "chyves:image.kind", &format!("{}/chyves/images/disc", host.pool)]);
     host.ok("info web").says("disc disc  missing no image is called `disc` any more");
@@ -202,7 +202,8 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset("web2")]);
     let all = host.ok("info web2").shows("firmware", "gone").says("missing:").says("no firmware image is called `gone`");
     assert_eq!(all.out.matches("missing:").count(), 1);
-    assert!(host.ok("info web2 --json").json()[0]["missing"].as_str().unwrap().contains("`gone`"));
+    let info = host.ok("info web2 --json").json();
+    assert!(info[0]["missing-firmware"].to_string().contains("`gone`"), "{info}");
     for line in ["list", "get web2 all", "disk list web2", "snapshot web2@a", "image list"] {
         host.ok(line);
     }

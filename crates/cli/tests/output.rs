@@ -22,6 +22,7 @@ const LINES: &[(&str, &str)] = &[
     ("delete", "delete web -n"),
     ("dev facts", "dev facts"),
     ("dev properties", "dev properties"),
+    ("dev schema", "dev schema"),
     ("dev trace", "dev trace list"),
     ("dev unpack", "dev unpack FILE"),
     ("disk add", "disk add web --size 1M -n"),

@@ -111,7 +111,7 @@ fn a_disk_grows_by_so_much() {
     host.ok("list -o disk0.size -H").says("12M");
     host.sh("zfs", &["mount", &host.dataset("web")]);
     host.ok("list -o disk0.size").says("20M (recorded: 12M)");
-    assert_eq!(host.ok("list web -o disk0.size --json").json()[0]["disk0.size"], "20M");
+    assert_eq!(host.ok("list web -o disk0.size --json").json()[0]["disk0.size"], 20 << 20);
     host.sh("zfs", &["unmount", &host.dataset("web")]);
     host.ok("disk resize web disk0 +4M");
     assert_eq!(host.value("web", "disk0.size"), "24M");

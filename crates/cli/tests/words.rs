@@ -137,7 +137,7 @@ fn every_command_answers_in_json() {
     assert!(host.processes().iter().any(|p| p.pid == supervisor));
     assert_eq!(at("start web01 --json", ""), serde_json::json!([]), "nothing to do");
     assert_eq!(at("snapshot web01@live --json", "/0/snapshot"), "live");
-    assert_eq!(at("snapshot list web01 --json", "/0/live"), "yes");
+    assert_eq!(at("snapshot list web01 --json", "/0/live"), true);
     assert_eq!(at("stop web01 --json", "/0/object"), "web01");
     assert_eq!(at("snapshot rollback web01@live --yes --json", "/0/object"), "web01");
     assert_eq!(at("snapshot delete web01@live --yes --json", "/0/object"), "web01");

@@ -60,7 +60,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let others = plan::set::Request { set: set.clone(), unset: Vec::new() };
     // Invalid settings are refused below.
     if plan::set::reads_texts(guest, &others).unwrap_or(false) {
-        world = Session::with_texts(&world, guest)?;
+        world = chyves_engine::Engine::with_texts(&world, guest)?;
     }
     let guest = observe::guest(&world, &source)?;
     let seen = match &snapshot {
@@ -105,7 +105,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         .into_iter()
         .filter(|name| {
             let alone = plan::clone::Request { names: vec![name.clone()], ..request.clone() };
-            let refused = plan::clone::clone(&world, guest, &alone, &Session::moment(1)).err();
+            let refused = plan::clone::clone(&world, guest, &alone, &chyves_engine::Engine::moment(1)).err();
             lost.extend(refused.into_iter().map(|problem| (name.clone(), problem)));
             !lost.iter().any(|(lost, _)| lost == name)
         })
@@ -113,7 +113,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let request = plan::clone::Request { names: names.clone(), ..request };
     let mut results: Vec<Result<Option<Report>>> = Vec::new();
     if !names.is_empty() {
-        let plan = plan::clone::clone(&world, guest, &request, &Session::moment(names.len()))?;
+        let plan = plan::clone::clone(&world, guest, &request, &chyves_engine::Engine::moment(names.len()))?;
         let done = session.carry_out(&world, &plan, source.as_str())?.is_some();
         let made = if done { session.look(&Look::at(&names))? } else { World { guests: Vec::new(), ..world.clone() } };
         let what = match (args.independent, args.exact) {

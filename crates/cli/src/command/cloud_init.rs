@@ -130,7 +130,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
 
 fn add_keys(session: &Session, guest: &str, keys: &[PublicKey]) -> Result<()> {
     session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
-        let world = Session::with_texts(world, guest)?;
+        let world = chyves_engine::Engine::with_texts(world, guest)?;
         let plan = plan::cloud_init::add_keys(&world, guest, keys)?;
         let done = session.carry_out(&world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "SSH keys added")))

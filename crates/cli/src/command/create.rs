@@ -157,7 +157,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         }
     };
     what_is_made(session, args, &names, &settings)?;
-    let moment = Session::moment(names.len());
+    let moment = chyves_engine::Engine::moment(names.len());
     let mut results: Vec<Result<Option<Report>>> = Vec::new();
     let mut made = Vec::new();
     // Each separately: if one cannot be created, the others still are.

@@ -40,7 +40,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let taken = observe::exists(plan::delete::usual_place(world, guest)?.as_str())?;
         let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset, &origins)?.clones.is_empty();
-        let plan = plan::delete::delete(world, guest, guid, (stays, taken), &crate::session::now())?;
+        let plan = plan::delete::delete(world, guest, guid, (stays, taken), &chyves_engine::now())?;
         session.permits_or_foreign(world, &plan)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, "in the trash")))

@@ -3,10 +3,12 @@
 use crate::session::Session;
 use crate::ui::Volume;
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::os::Os;
 use chyves_core::value::printable;
+use chyves_engine::schema;
 use chyves_host::{facts, run, trace};
+use serde_json::Value;
 use std::io::Write as _;
 
 /// Developer commands
@@ -20,6 +22,12 @@ pub(crate) enum Verb {
     },
     /// Print the manual page of the properties, generated from the registry
     Properties,
+    /// Print the JSON Schemas of operations: of the request, and of the answer that --json prints
+    Schema {
+        /// The operation, a noun and a verb: snapshot-list; all if none is given
+        #[arg(value_name = "OPERATION")]
+        operation: Option<String>,
+    },
     /// Run a command of chyves and show each program that it runs: when, how long, how it ended
     ///
     /// The lines go to standard error as the programs end. With --to they are added to a file, where a supervisor that
@@ -53,6 +61,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
             session.ui.answer_json(value);
         }
+        Verb::Schema { operation } => session.ui.answer_json(schemas(operation.as_deref())?),
         Verb::Trace { to, output, words } => return Err(traced(session, to.as_deref(), *output, words)),
         Verb::Unpack { file } => {
             let (bytes, format) = chyves_host::import::unpack_alone(file)?;
@@ -61,6 +70,19 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Properties => session.ui.answer(&crate::manual::properties()),
     }
     Ok(())
+}
+
+/// The schemas of one operation, or of all.
+fn schemas(operation: Option<&str>) -> Result<Value> {
+    let Some(name) = operation else { return Ok(schema::all().iter().map(schema::Entry::schema).collect()) };
+    let entry = schema::find(name).ok_or_else(|| {
+        let shown = printable(name, 60);
+        Problem::not_found(format!("no operation is called `{shown}`"))
+            .on(&shown)
+            .hint_if(did_you_mean(name, schema::all().iter().map(|entry| entry.name)))
+            .hint("`chyves dev schema` prints those of all")
+    })?;
+    Ok(entry.schema())
 }
 
 /// Becomes the command that is traced; returns only on failure.

@@ -5,19 +5,19 @@ use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::{DiskKind, DiskSpec, Guest, disk_name};
-use chyves_core::plan::disk::found::{self, Disks, Found};
+use chyves_core::guest::{DiskKind, Guest};
+use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::plan::disk::resize::NewSize;
 use chyves_core::plan::{self, disk::add::Origin};
-use chyves_core::property::keys::{self, DiskKey};
-use chyves_core::value::{DiskSize, FilePath, Size, printable};
+use chyves_core::value::{DiskSize, Size};
 use chyves_core::world::World;
+use chyves_engine::answer;
+use chyves_engine::op::{Disk, DiskList, DiskState};
 use chyves_host::apply::disk as files;
 use chyves_host::observe::disks::{self, Mount};
 use chyves_host::observe::{self, Look};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 /// Add, remove, resize and list disks of guests
 ///
@@ -224,7 +224,7 @@ fn remove(session: &Session, guests: &str, disk: u16, lost: bool) -> Result<()> 
             (Some(spec), gone @ Found::Missing) if spec.kind != DiskKind::Attached => drop(gone.size(guest, spec)?),
             _ => {}
         }
-        plan::disk::remove::remove(world, guest, disk, guids, &Session::moment(1))
+        plan::disk::remove::remove(world, guest, disk, guids, &chyves_engine::Engine::moment(1))
     })
 }
 
@@ -233,7 +233,7 @@ fn forget(session: &Session, guests: &str, disk: u16) -> Result<()> {
     session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
         // The disk itself may not exist any more.
         let guids = observe::guids(&[guest.dataset.to_string()])?;
-        let plan = plan::disk::remove::let_go(world, guest, disk, guids, &Session::moment(1))?;
+        let plan = plan::disk::remove::let_go(world, guest, disk, guids, &chyves_engine::Engine::moment(1))?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.map(|_| Report::new(&guest.name, format!("disk{disk} forgotten")).with(json!({ "disk": disk }))))
     })
@@ -248,31 +248,6 @@ fn sync(session: &Session, guests: &str, disk: Option<u16>) -> Result<()> {
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "the settings record its disks as they are")))
     })
-}
-
-/// The actual disks of a guest, as far as they can be read now: the file system of a stopped guest is mounted temporarily,
-/// unless another command holds the guest's lock.
-pub(super) fn seen(session: &Session, guest: &Guest) -> Result<Disks> {
-    let lock = (!guest.mounted && !guest.state.is_alive() && rustix::process::geteuid().is_root())
-        .then(|| session.runtime.lock_named(&format!("guest.{}", guest.name), Duration::ZERO, &session.typed).ok())
-        .flatten();
-    disks::of(guest, None, if lock.is_some() { Mount::ForAMoment } else { Mount::Never })
-}
-
-/// Maximum number of file systems that are mounted temporarily to read their disks: that takes seconds, and minutes for a
-/// thousand.
-const MOUNTED: usize = 64;
-
-/// The actual disks of several guests, as far as they can be read now.
-pub(super) fn seen_all(session: &Session, guests: &[&Guest]) -> Result<Vec<Disks>> {
-    let mut all = disks::of_all(guests)?;
-    let closed = |disks: &Disks| disks.values().any(|disk| matches!(disk, Found::Unknown(_)));
-    if all.iter().filter(|disks| closed(disks)).count() <= MOUNTED {
-        for (guest, disks) in guests.iter().zip(&mut all).filter(|(_, disks)| closed(disks)) {
-            *disks = seen(session, guest)?;
-        }
-    }
-    Ok(all)
 }
 
 /// Executes a plan for one disk of each guest.
@@ -373,109 +348,68 @@ const COLUMNS: [&str; 12] =
     ["guest", "number", "kind", "size", "used", "bus", "options", "serial", "pci", "description", "source", "actual"];
 
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
-    let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
-    let world = session.look(&targets.look())?;
-    let (found, lost) = session.found(&targets, &world)?;
-    let answered = found.len();
-    let mut disks: Vec<(&Guest, Vec<DiskSpec>)> = Vec::new();
-    let mut invalid: Vec<(&Guest, u16, DiskKey)> = Vec::new();
-    for guest in found {
-        let records = guest.disk_records();
-        for (disk, (part, problem)) in records.iter().flat_map(|record| record.invalid.iter().map(|bad| (record.disk.number, bad))) {
-            invalid.push((guest, disk, *part));
-            session.ui.warn(&problem.hints.iter().fold(problem.to_string(), |text, hint| format!("{text}; {hint}")));
-        }
-        disks.push((guest, records.into_iter().map(|record| record.disk).collect()));
-    }
-    let space = files::space(&disks.iter().flat_map(|(g, d)| asked(g, d)).collect::<Vec<_>>())?;
-    // What is stored, where that cannot be read.
-    let stored = |guest: &Guest, disk: &DiskSpec, part: DiskKey| {
-        let is_invalid = invalid.iter().any(|(of, number, known)| of.dataset == guest.dataset && (*number, *known) == (disk.number, part));
-        is_invalid.then(|| guest.settings.value(&keys::disk(disk.number, part)).map_or_else(|| "-".to_owned(), |text| printable(&text, 40)))
-    };
-    let mut table = Table::new(COLUMNS);
-    let all = seen_all(session, &disks.iter().map(|(guest, _)| *guest).collect::<Vec<_>>())?;
-    let mut unread = 0;
-    for ((guest, disks), there) in disks.iter().zip(all) {
-        let places = plan::disk::places(&world, guest);
-        unread += usize::from(
-            disks.iter().any(|d| found::of(&there, d.number).actual().is_none() && found::of(&there, d.number) != &Found::Missing),
-        );
-        for disk in disks {
-            let there = found::of(&there, disk.number);
-            table.rows.push(vec![
-                Cell::text(guest.name.as_str()),
-                Cell::number(disk.number.to_string(), disk.number.into()),
-                match stored(guest, disk, DiskKey::Kind) {
-                    None => Cell::text(disk.kind.word()),
-                    Some(was) => {
-                        let kind = there.kind(disk).word();
-                        Cell { shown: format!("{kind} (recorded: {was})"), exact: json!(kind) }
-                    }
-                },
-                size(disk, there, stored(guest, disk, DiskKey::Size)),
-                used(guest, disks, disk, &space).map_or_else(Cell::none, |n| Cell::number(Size::bytes(n).human(), n)),
-                Cell::text(disk.bus.clone()),
-                Cell::maybe(disk.options.clone()),
-                Cell::text(disk.serial.clone()),
-                Cell::maybe(places.get(&disk.number).cloned().or_else(|| disk.pci.clone())),
-                Cell::maybe(disk.description.clone()),
-                Cell::maybe(disk.source.clone()),
-                there.actual().map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
-            ]);
-        }
-    }
-    if table.rows.is_empty() && lost.is_empty() && !session.ui.json && !args.bare {
+    let guests = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
+    let one = matches!(&guests, Targets::Named(names) if names.len() == 1);
+    let outcome = session.run(&DiskList { guests })?;
+    let disks = outcome.answer.unwrap_or_default();
+    let table = Table::of(&COLUMNS, &disks, row);
+    if table.rows.is_empty() && outcome.problem.is_none() && !session.ui.json && !args.bare {
         session.ui.say("there are no disks; `chyves disk add GUEST SIZE` adds one");
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        let one = matches!(&targets, Targets::Named(names) if names.len() == 1);
-        args.columns = COLUMNS[usize::from(one)..10].iter().map(|c| (*c).to_owned()).collect();
-    }
-    show(session, table, &args)?;
-    if unread > 0 && !session.ui.json {
-        let guests = if unread == 1 { "1 guest".to_owned() } else { format!("{unread} guests") };
+    show(session, table, &args.or_columns(session, &COLUMNS[usize::from(one)..10]))?;
+    let unread: BTreeSet<&String> =
+        disks.iter().filter(|d| d.actual.is_none() && d.state != DiskState::Missing).map(|d| &d.guest).collect();
+    if !unread.is_empty() && !session.ui.json {
+        let guests = if unread.len() == 1 { "1 guest".to_owned() } else { format!("{} guests", unread.len()) };
         session.ui.say(&format!(
             "of {guests} the sizes are those that are recorded, since the file systems are not mounted; `chyves disk list GUEST` reads the disks"
         ));
     }
-    Session::lacking(answered, lost)
+    outcome.problem.map_or(Ok(()), Err)
+}
+
+fn row(disk: &Disk) -> Vec<Cell> {
+    vec![
+        Cell::text(&disk.guest),
+        Cell::number(disk.number.to_string(), disk.number.into()),
+        match &disk.invalid_kind {
+            None => Cell::text(disk.kind.word()),
+            Some(was) => Cell { shown: format!("{} (recorded: {})", disk.kind.word(), or_none(was)), exact: json!(disk.kind) },
+        },
+        size(disk),
+        disk.used.map_or_else(Cell::none, Cell::bytes),
+        Cell::text(&disk.bus),
+        Cell::maybe(disk.options.clone()),
+        Cell::text(&disk.serial),
+        Cell::maybe(disk.pci.clone()),
+        Cell::maybe(disk.description.clone()),
+        Cell::maybe(disk.source.clone()),
+        disk.actual.map_or_else(Cell::none, Cell::bytes),
+    ]
 }
 
 /// The recorded size, and the actual state if it differs.
-fn size(disk: &DiskSpec, there: &Found, invalid: Option<String>) -> Cell {
-    let exact = disk.size.map_or(0, Size::get);
-    let recorded = invalid.unwrap_or_else(|| disk.size.map_or_else(|| "-".to_owned(), Size::human));
-    match (there, there.differs(disk)) {
-        (_, None) => disk.size.map_or_else(Cell::none, |s| Cell::number(s.human(), s.get())),
-        (Found::Size(size), Some(_)) => Cell::number(format!("{} (recorded: {recorded})", size.human()), exact),
-        (Found::Missing, Some(_)) => Cell::number(format!("missing (recorded: {recorded})"), exact),
-        (_, Some(how)) => Cell::number(how, exact),
+fn size(disk: &Disk) -> Cell {
+    let exact = disk.size.unwrap_or(0);
+    let human = |bytes| Size::bytes(bytes).human();
+    let recorded = match &disk.invalid_size {
+        Some(was) => or_none(was).to_owned(),
+        None => disk.size.map_or_else(|| "-".to_owned(), human),
+    };
+    match disk.state {
+        DiskState::AsRecorded | DiskState::Unknown => disk.size.map_or_else(Cell::none, Cell::bytes),
+        DiskState::OtherSize => Cell::number(format!("{} (recorded: {recorded})", human(disk.actual.unwrap_or(0))), exact),
+        DiskState::Missing => Cell::number(format!("missing (recorded: {recorded})"), exact),
+        DiskState::OtherKind => {
+            let noun = |kind: answer::DiskKind| if kind == answer::DiskKind::Zvol { "volume" } else { "file" };
+            let (actual, kind) = (human(disk.actual.unwrap_or(0)), disk.actual_kind.unwrap_or(disk.kind));
+            Cell::number(format!("a {} of {actual} (recorded: a {} of {recorded})", noun(kind), noun(disk.kind)), exact)
+        }
+        DiskState::NoDisk => Cell::number(format!("{} has its name", disk.reason.as_deref().unwrap_or("something else")), exact),
     }
 }
 
-/// Whether the space of a disk is what its guest's file system refers to: the only disk file of a file system that is not
-/// mounted.
-fn is_alone(guest: &Guest, disks: &[DiskSpec]) -> bool {
-    !guest.mounted && disks.iter().filter(|d| d.kind == DiskKind::Raw).count() == 1
-}
-
-/// The datasets whose properties show the space of disks.
-fn asked(guest: &Guest, disks: &[DiskSpec]) -> Vec<String> {
-    let volumes = disks.iter().filter(|d| d.kind == DiskKind::Zvol).map(|d| guest.dataset.child(disk_name(d.number, d.kind)).to_string());
-    let own = is_alone(guest, disks).then(|| guest.dataset.to_string());
-    volumes.chain(own).collect()
-}
-
-/// The space that a disk uses on the pool, if it is known without mounting anything.
-fn used(guest: &Guest, disks: &[DiskSpec], disk: &DiskSpec, space: &BTreeMap<String, (u64, u64)>) -> Option<u64> {
-    let name = disk_name(disk.number, disk.kind);
-    match disk.kind {
-        DiskKind::Attached => None,
-        DiskKind::Zvol => space.get(guest.dataset.child(name).as_str()).map(|(used, _)| *used),
-        DiskKind::Raw if is_alone(guest, disks) => space.get(guest.dataset.as_str()).map(|(_, referenced)| *referenced),
-        DiskKind::Raw if guest.mounted => files::taken(&FilePath::below(guest.folder().ok()?, name)),
-        DiskKind::Raw => None,
-    }
+/// A recorded text, which may be empty.
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
 }

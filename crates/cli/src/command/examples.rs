@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("delete", &["chyves delete web01", "chyves delete web02,web03 --yes"]),
     ("dev facts", &["chyves dev facts > host.json"]),
     ("dev properties", &["chyves dev properties | man -l -"]),
+    ("dev schema", &["chyves dev schema snapshot-list"]),
     ("dev trace", &["chyves dev trace list"]),
     ("dev unpack", &["chyves dev unpack ./debian.qcow2.xz"]),
     ("disk add", &["chyves disk add web01 20G", "chyves disk add web01 --attach /dev/da1"]),

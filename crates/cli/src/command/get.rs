@@ -1,15 +1,11 @@
 //! `chyves get`: settings with their sources.
 
-use super::sizes;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result, did_you_mean};
-use chyves_core::property::settings::{Own, OwnValues, Settings};
-use chyves_core::property::{self, Scope, Setting, catalog};
-use chyves_core::world::{Root, World};
-use chyves_host::observe::{self, Look};
-use serde_json::Value;
+use chyves_core::property;
+use chyves_engine::op::{Holder, SettingGet, Source};
 
 const COLUMNS: [&str; 4] = ["name", "property", "value", "source"];
 
@@ -49,76 +45,25 @@ fn parted(words: &[String]) -> Result<(Vec<String>, Vec<String>)> {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (guests, properties) = parted(&args.words)?;
-    let mut table = Table::new(COLUMNS);
-    let mut add = |name: &str, setting: Setting| {
-        let cells = [Cell::text(name), Cell::text(setting.property), Cell::maybe(setting.value), Cell::text(setting.source.to_string())];
-        table.rows.push(cells.to_vec());
+    let of = match guests[0].as_str() {
+        "defaults" => Holder::Defaults,
+        "global" => Holder::Global,
+        _ => Holder::Guests(Targets::parse(&guests)?),
     };
-    let mut lost = (0, Vec::new());
-    match guests[0].as_str() {
-        "defaults" | "global" => {
-            let world = session.look(&Look::default())?;
-            world.primary()?;
-            for root in &world.roots {
-                for setting in of_root(&guests[0], root, &properties)? {
-                    add(&format!("{}:{}", root.dataset.pool(), guests[0]), setting);
-                }
-            }
-        }
-        _ => {
-            let targets = Targets::parse(&guests)?;
-            let keys = properties.iter().map(|p| property::find(p).map(|k| k.key).ok()).collect::<Option<Vec<_>>>();
-            let look = if targets == Targets::All { Look { keys, ..targets.look() } } else { targets.look() };
-            let world = session.look(&look)?;
-            let (found, missing) = targets.found(&world)?;
-            lost = (found.len(), missing);
-            for guest in found {
-                let asked = properties.iter().filter_map(|property| sizes::number(&property::find(property).ok()?.key));
-                for number in asked.filter(|_| targets != Targets::All) {
-                    if let Some(why) = sizes::differs(guest, &super::disk::seen(session, guest)?, number) {
-                        let name = &guest.name;
-                        session.ui.say(&format!("disk{number} of {name}: {why}; `chyves disk sync {name} disk{number}` records it"));
-                    }
-                }
-                for setting in chosen(&guest.settings, &properties)? {
-                    add(guest.name.as_str(), setting);
-                }
-            }
-        }
-    }
+    let properties = if properties.iter().any(|property| property == "all") { Vec::new() } else { properties };
+    let outcome = session.run(&SettingGet { of, properties })?;
+    let table = Table::of(&COLUMNS, &outcome.answer.unwrap_or_default(), |one| {
+        let source = match (one.source, &one.inherited_from) {
+            (Source::Local, _) => "local".to_owned(),
+            (Source::Received, _) => "received".to_owned(),
+            (Source::Inherited, from) => format!("inherited from {}", from.as_deref().unwrap_or("-")),
+            (Source::Default, _) => "default".to_owned(),
+            (Source::None, _) => "-".to_owned(),
+        };
+        vec![Cell::text(&one.name), Cell::text(&one.property), Cell::maybe(one.value.clone()), Cell::text(source)]
+    });
     show(session, table, &args.list)?;
-    Session::lacking(lost.0, lost.1)
-}
-
-fn chosen(settings: &Settings, properties: &[String]) -> Result<Vec<Setting>> {
-    let mut found = Vec::new();
-    for wanted in properties {
-        if wanted == "all" {
-            found.extend(settings.all());
-        } else {
-            found.push(settings.get(&property::find(wanted)?));
-        }
-    }
-    Ok(found)
-}
-
-/// The defaults or the local settings of one pool.
-fn of_root(which: &str, root: &Root, properties: &[String]) -> Result<Vec<Setting>> {
-    let (own, scopes): (OwnValues, &[Scope]) = if which == "defaults" {
-        let row = observe::dataset(&root.guests())?;
-        (row.map(|r| r.own).unwrap_or_default(), &[Scope::Guest])
-    } else {
-        (observe::dataset(&root.dataset)?.map(|r| r.own).unwrap_or_default(), &[Scope::Global, Scope::Pool])
-    };
-    let settings = Settings::new(own.iter().map(|(k, v): (&String, &Own)| (k.clone(), v.clone())).collect(), Vec::new());
-    if !properties.iter().any(|p| p == "all") {
-        return chosen(&settings, properties);
-    }
-    let plain = catalog::all().filter(|p| scopes.contains(&p.scope) && !p.key.contains("{n}"));
-    let mut found: Vec<Setting> = plain.map(|p| property::find(p.key).map(|k| settings.get(&k))).collect::<Result<_>>()?;
-    let numbered = own.keys().filter(|k| !found.iter().any(|s| s.property == **k)).cloned().collect::<Vec<_>>();
-    found.extend(numbered.iter().filter_map(|k| property::find(k).ok()).map(|k| settings.get(&k)));
-    Ok(found)
+    outcome.problem.map_or(Ok(()), Err)
 }
 
 /// Prints a table according to its options, after checking the columns.
@@ -145,17 +90,6 @@ pub(super) fn show(session: &Session, mut table: Table, args: &ListArgs) -> Resu
         session.ui.answer(&table.text(args));
     }
     Ok(())
-}
-
-/// A setting of one guest of a world as a cell.
-pub(super) fn setting_cell(world: &World, index: usize, key: &str) -> Cell {
-    match world.guests.get(index).and_then(|g| g.settings.value(key)) {
-        Some(value) => match value.parse::<u64>() {
-            Ok(number) => Cell { shown: value, exact: Value::from(number) },
-            Err(_) => Cell::text(value),
-        },
-        None => Cell::none(),
-    }
 }
 
 #[cfg(test)]

@@ -1,27 +1,16 @@
 //! `chyves list`: one line per guest; properties, images, pools, snapshots and clones by their nouns.
 
-use super::get::{setting_cell, show};
-use super::sizes;
+use super::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result, did_you_mean};
-use chyves_core::guest::pending::{Pending, pending};
-use chyves_core::guest::{Guest, RunState};
-use chyves_core::network::leases::{self, Known};
-use chyves_core::plan::disk::found::Disks;
 use chyves_core::property::{self, Access, catalog};
-use chyves_core::value::GuestName;
-use chyves_core::world::{ImageKind, World};
-use chyves_host::network;
-use chyves_host::observe::{Look, disks};
-use serde_json::json;
-use std::collections::HashMap;
-use uuid::Uuid;
-
-/// Columns that are not properties.
-pub(crate) const FACTS: [&str; 12] =
-    ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending", "addresses"];
+use chyves_core::value::Size;
+use chyves_core::world::ImageKind;
+use chyves_engine::answer::{Change, Value};
+use chyves_engine::op::{GuestList, GuestRow, column};
+use chyves_host::observe::Look;
 
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
@@ -89,54 +78,69 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets)
     let mut shown = columns.len();
     columns.extend(args.ascending.iter().chain(&args.descending).filter(|c| !args.columns.contains(c)).cloned());
     columns.dedup();
-    for column in &mut columns {
-        if !FACTS.contains(&column.as_str()) {
-            *column = property::find(column)
-                .map_err(|p| p.within(format!("there is no column called `{}`", chyves_core::value::printable(column, 40))))?
-                .key;
-        }
+    for name in &mut columns {
+        *name = column(name)?;
     }
-    let mut keys: Vec<String> = columns.iter().filter(|c| !FACTS.contains(&c.as_str())).cloned().collect();
-    let with_sizes: Vec<u16> = columns.iter().filter_map(|column| sizes::number(column)).collect();
-    keys.extend(with_sizes.iter().flat_map(|number| sizes::wanted(*number)));
-    let world = session.look(&Look { keys: Some(keys), ..targets.look() })?;
-    world.in_use()?;
-    let (found, lost) = targets.found(&world)?;
-    let is_all = *targets == Targets::All;
-    let place = |guest: &&Guest| world.guests.iter().position(|other| other.dataset == guest.dataset);
-    let found: Vec<usize> = if is_all { (0..world.guests.len()).collect() } else { found.iter().filter_map(place).collect() };
-    let runs = if columns.iter().any(|c| c == "pending" || c == "addresses" || !FACTS.contains(&c.as_str())) {
-        Runs::read(session, &world)?
-    } else {
-        Runs::default()
-    };
     // By default the column is shown only if it is not empty; in JSON always.
-    if args.columns.is_empty() && usual == USUAL && (session.ui.json || runs.any_pending()) {
+    let maybe_pending = args.columns.is_empty() && usual == USUAL;
+    if maybe_pending {
         columns.insert(shown, "pending".to_owned());
         shown += 1;
     }
-    let mut table = Table::new(columns.clone());
-    let guests: Vec<&Guest> = found.iter().map(|index| &world.guests[*index]).collect();
-    let there = if with_sizes.is_empty() { vec![Disks::default(); guests.len()] } else { disks::of_all(&guests)? };
-    for ((index, guest), there) in found.iter().zip(&guests).zip(&there) {
-        let size = |column: &String| sizes::cell(guest, there, sizes::number(column)?);
-        table.rows.push(columns.iter().map(|column| size(column).unwrap_or_else(|| runs.cell(&world, *index, column))).collect());
+    let request = GuestList { guests: targets.clone(), columns };
+    let outcome = session.run(&request)?;
+    let rows = outcome.answer.unwrap_or_default();
+    let mut chosen = request.columns[..shown.min(request.columns.len())].to_vec();
+    if maybe_pending && !session.ui.json && rows.iter().all(|row| row.pending.as_ref().is_none_or(Vec::is_empty)) {
+        chosen.retain(|column| column != "pending");
     }
-    if is_all && table.rows.is_empty() && world.strays.is_empty() && !session.ui.json && !args.bare {
-        session.ui.say("there are no guests; `chyves create` creates one");
-    }
-    for stray in world.strays.iter().filter(|_| is_all) {
-        let levels = world.root_on(stray.pool()).map_or(0, |root| root.group_levels) + 1;
-        session
-            .ui
-            .say(&format!("{stray} is not a guest; if it is a group, `chyves set global group_levels={levels}` shows the guests in it"));
-    }
-    let chosen = ListArgs { columns: columns[..shown.min(columns.len())].to_vec(), ..args.clone() };
+    let names: Vec<&str> = request.columns.iter().map(String::as_str).collect();
+    let table = Table::of(&names, &rows, |row| names.iter().map(|column| guest_cell(row, column)).collect());
     // For a single guest that does not exist there is no table.
-    if !found.is_empty() || lost.is_empty() {
-        show(session, table, &chosen)?;
+    if !rows.is_empty() || outcome.problem.is_none() {
+        show(session, table, &ListArgs { columns: chosen, ..args.clone() })?;
     }
-    Session::lacking(found.len(), lost)
+    outcome.problem.map_or(Ok(()), Err)
+}
+
+fn guest_cell(row: &GuestRow, column: &str) -> Cell {
+    let maybe = |text: &Option<Option<String>>| Cell::maybe(text.clone().flatten());
+    match column {
+        "name" => Cell::maybe(row.name.clone()),
+        "state" => row.state.map_or_else(Cell::none, |state| Cell::text(state.word())),
+        "reason" => maybe(&row.reason),
+        "used" => row.used.map_or_else(Cell::none, Cell::bytes),
+        "pool" => Cell::maybe(row.pool.clone()),
+        "dataset" => Cell::maybe(row.dataset.clone()),
+        "uuid" => Cell::maybe(row.uuid.clone()),
+        "group" => maybe(&row.group),
+        "origin" => maybe(&row.origin),
+        "foreign" => maybe(&row.foreign),
+        "pending" => {
+            let all: Vec<String> = row.pending.iter().flatten().map(Change::short).collect();
+            if all.is_empty() { Cell::none() } else { Cell::text(all.join(", ")) }
+        }
+        "addresses" => {
+            let all: Vec<String> = row.addresses.iter().flatten().map(|known| known.address.to_string()).collect();
+            if all.is_empty() { Cell::none() } else { Cell::text(all.join(",")) }
+        }
+        key => setting(row, key),
+    }
+}
+
+/// The value of a property, with what is recorded about a disk that has another size.
+fn setting(row: &GuestRow, key: &str) -> Cell {
+    let is_size = key == "ram" || key.ends_with(".size");
+    let value = row.properties.get(key).and_then(Option::as_ref);
+    let cell = match value {
+        Some(Value::Number(bytes)) if is_size => Cell::number(Size::bytes(*bytes).to_string(), *bytes),
+        Some(Value::Number(number)) => Cell::number(number.to_string(), *number),
+        Some(Value::Text(text)) => Cell::text(text),
+        None => Cell::none(),
+    };
+    let Some(recorded) = row.recorded.get(key) else { return cell };
+    let actual = if value.is_some() { cell.shown } else { "missing".to_owned() };
+    Cell { shown: format!("{actual} (recorded: {})", recorded.as_deref().unwrap_or("-")), ..cell }
 }
 
 /// Guests that are clones or have clones, drawn as a tree.
@@ -152,8 +156,8 @@ fn clones(session: &Session, args: &ListArgs) -> Result<()> {
         let drawn = if args.bare { String::new() } else { branch.lines.clone() };
         table.rows.push(vec![
             Cell { shown: format!("{drawn}{}", guest.name), exact: guest.name.as_str().into() },
-            cell(&world, branch.index, "state"),
-            cell(&world, branch.index, "used"),
+            Cell::text(guest.shown_state()),
+            Cell::bytes(guest.used.get()),
             Cell::maybe(origin),
             Cell::maybe(branch.above.map(|above| world.guests[above].name.to_string())),
         ]);
@@ -166,98 +170,6 @@ fn clones(session: &Session, args: &ListArgs) -> Result<()> {
         args.columns = ["name", "state", "used", "origin"].map(str::to_owned).to_vec();
     }
     show(session, table, &args)
-}
-
-fn cell(world: &World, index: usize, column: &str) -> Cell {
-    let guest = &world.guests[index];
-    match column {
-        "name" => Cell::text(guest.name.as_str()),
-        "state" => Cell::text(guest.shown_state()),
-        "reason" => match &guest.state {
-            RunState::Crashed { reason } | RunState::Paused { reason } => Cell::text(reason.clone()),
-            RunState::Stopped | RunState::Starting | RunState::Running | RunState::Stopping | RunState::Orphaned => Cell::none(),
-        },
-        "used" => Cell::number(guest.used.human(), guest.used.get()),
-        "pool" => Cell::text(guest.dataset.pool()),
-        "dataset" => Cell::text(guest.dataset.as_str()),
-        "uuid" => Cell::text(guest.uuid.to_string()),
-        "group" => Cell::maybe(guest.group().map(str::to_owned)),
-        "origin" => Cell::maybe(guest.origin.clone()),
-        "foreign" => Cell::maybe(guest.foreign.clone()),
-        "ram" => memory(guest.settings.value("ram")),
-        key => setting_cell(world, index, key),
-    }
-}
-
-fn memory(text: Option<String>) -> Cell {
-    match text.and_then(|text| text.parse::<chyves_core::value::Size>().ok()) {
-        Some(size) => Cell::number(size.to_string(), size.get()),
-        None => Cell::none(),
-    }
-}
-
-/// The state of running guests, by UUID.
-#[derive(Default)]
-struct Runs(HashMap<Uuid, Run>);
-
-/// The state of one running guest.
-struct Run {
-    changes: Vec<Pending>,
-    addresses: Vec<Known>,
-}
-
-impl Runs {
-    /// Reads it. The world may contain only some of the settings; those of running guests are read completely.
-    fn read(session: &Session, world: &World) -> Result<Self> {
-        let alive: Vec<GuestName> = world.guests.iter().filter(|g| g.state.is_alive()).map(|g| g.name.clone()).collect();
-        if alive.is_empty() {
-            return Ok(Self::default());
-        }
-        let leased = network::leases(&session.runtime);
-        let mut runs = HashMap::new();
-        for guest in &session.look(&Look::at(&alive))?.guests {
-            let Some(record) = session.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
-            let changes = pending(&record.launch.settings, guest);
-            // If the settings cannot be read, no addresses of NICs can be looked up.
-            let addresses = guest.spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();
-            runs.insert(guest.uuid, Run { changes, addresses });
-        }
-        Ok(Self(runs))
-    }
-
-    fn any_pending(&self) -> bool {
-        self.0.values().any(|run| !run.changes.is_empty())
-    }
-
-    /// A cell, with the value that a guest runs with instead of the next one.
-    fn cell(&self, world: &World, index: usize, column: &str) -> Cell {
-        let run = self.0.get(&world.guests[index].uuid);
-        let changes = run.map(|run| run.changes.as_slice()).unwrap_or_default();
-        if column == "addresses" {
-            return addresses(run.map(|run| run.addresses.as_slice()).unwrap_or_default());
-        }
-        if column == "pending" {
-            let all: Vec<String> = changes.iter().map(Pending::short).collect();
-            return if all.is_empty() { Cell::none() } else { Cell::text(all.join(", ")) };
-        }
-        match changes.iter().find(|change| change.property == column) {
-            Some(change) if column == "ram" => memory(change.running.clone()),
-            // A number stays a number, as it is without a pending change.
-            Some(change) => match change.running.as_ref().and_then(|text| text.parse().ok()) {
-                Some(number) if cell(world, index, column).exact.is_number() => {
-                    Cell::number(change.running.clone().unwrap_or_default(), number)
-                }
-                _ => Cell::maybe(change.running.clone()),
-            },
-            None => cell(world, index, column),
-        }
-    }
-}
-
-/// Addresses as text, and in JSON with NIC and source.
-fn addresses(known: &[Known]) -> Cell {
-    let shown: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
-    Cell { shown: if shown.is_empty() { "-".to_owned() } else { shown.join(",") }, exact: json!(known) }
 }
 
 fn properties(session: &Session, args: &ListArgs) -> Result<()> {

@@ -29,7 +29,6 @@ mod reset;
 mod restore;
 mod send;
 mod set;
-mod sizes;
 mod snapshot;
 mod ssh_keys;
 mod start;
@@ -38,7 +37,8 @@ mod trash;
 pub(crate) mod verbs;
 mod version;
 
-pub(crate) use list::{FACTS, NOUNS};
+pub(crate) use chyves_engine::op::FACTS;
+pub(crate) use list::NOUNS;
 
 use crate::report;
 use crate::session::Session;
@@ -46,6 +46,7 @@ use crate::ui::{Ui, Volume};
 use crate::words;
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
+use chyves_engine::{Engine, Events};
 use chyves_host::{interrupt, observe, runtime::Runtime};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
@@ -159,20 +160,15 @@ fn session(global: &Global, argv: &[String], implied: bool) -> Result<Session> {
     let interrupted = interrupt::watch();
     let notes = Arc::clone(&ui);
     interrupt::show_with(move |text| notes.warn(text));
-    Ok(Session {
-        runtime: Runtime::from_env(),
-        ui,
-        dry_run: global.dry_run,
-        yes: global.yes,
-        facts,
-        typed: chyves_core::image::masked(&argv.join(" ")),
-        interrupted,
-        held: std::sync::Mutex::default(),
-        warned: std::sync::Mutex::default(),
-        one_by_one: std::sync::atomic::AtomicBool::new(false),
-        implied,
-        foreign: std::sync::atomic::AtomicBool::new(false),
-    })
+    let typed = chyves_core::image::masked(&argv.join(" "));
+    let events: Arc<dyn Events> = Arc::<Ui>::clone(&ui);
+    let mut engine = Engine::new(Runtime::from_env(), events, typed);
+    engine.dry_run = global.dry_run;
+    engine.yes = global.yes;
+    engine.facts = facts;
+    engine.interrupted = interrupted;
+    engine.implied = implied;
+    Ok(Session { engine, ui })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
                     }
                     (Some(_), None) | (None, _) => None,
                 };
-                receive::receive(world, &header, &arrival, there, &Session::moment(1))
+                receive::receive(world, &header, &arrival, there, &chyves_engine::Engine::moment(1))
             };
             (name, Box::new(plan))
         }

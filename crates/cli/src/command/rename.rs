@@ -64,7 +64,7 @@ pub(crate) fn relocate(session: &Session, args: &MoveArgs) -> Result<()> {
             natives: observe::natives(sizes.keys())?,
             sizes,
         };
-        let plan = plan::rename::relocate(world, guest, &args.pool, &facts, &Session::moment(1))?;
+        let plan = plan::rename::relocate(world, guest, &args.pool, &facts, &chyves_engine::Engine::moment(1))?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
         Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, format!("moved to the pool {}", args.pool))))
     })

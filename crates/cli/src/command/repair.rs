@@ -132,7 +132,7 @@ fn record(session: &Session, seen: &Observed, guest: Option<&Guest>) -> Result<O
 
 /// The clones from which stopped guests were being reverted, with the guests and their names, if these exist.
 fn reverts(session: &Session) -> Result<Vec<(String, Dataset, Option<GuestName>)>> {
-    let left = Session::reverts(&session.look(&Look::default())?)?;
+    let left = chyves_engine::Engine::reverts(&session.look(&Look::default())?)?;
     if left.is_empty() {
         return Ok(Vec::new());
     }

@@ -83,7 +83,7 @@ fn give(session: &Session, args: &Args, word: &str) -> Result<()> {
     if let Some(base) = &base {
         facts.carried_by_base = carried(session, &world, guest, base, &facts.there)?;
     }
-    let plan = send::send(guest, snapshot.as_ref(), base, &facts, &Session::moment(1))?;
+    let plan = send::send(guest, snapshot.as_ref(), base, &facts, &chyves_engine::Engine::moment(1))?;
     let new = plan.steps.iter().find_map(|s| match s {
         Action::Snapshot { snapshot, .. } => Some(snapshot.name.clone()),
         _ => None,

@@ -76,7 +76,8 @@ fn change(session: &Session, words: &[&String], request: &Request, verb: &str) -
     session.each(&targets, Pace::InTurn, |world, guest| {
         super::network::mac_is_free(session, guest, &request.set)?;
         reverts_to_what_is_there(world, guest, request)?;
-        let with_texts = if plan::set::reads_texts(guest, request)? { Some(Session::with_texts(world, guest)?) } else { None };
+        let with_texts =
+            if plan::set::reads_texts(guest, request)? { Some(chyves_engine::Engine::with_texts(world, guest)?) } else { None };
         let world = with_texts.as_ref().unwrap_or(world);
         let plan = plan::set::guest(world, guest, request)?;
         let done = session.carry_out(world, &plan, guest.name.as_str())?;
@@ -137,7 +138,7 @@ fn on_roots(session: &Session, which: &str, request: &Request) -> Result<()> {
         // Observed by name: an observation of all guests does not include their mount points.
         let _guest = session.lock("guest", &[&name])?;
         let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
-        texts.extend(Session::with_texts(&world, observe::guest(&world, &name)?)?.texts);
+        texts.extend(chyves_engine::Engine::with_texts(&world, observe::guest(&world, &name)?)?.texts);
     }
     let _lock = session.lock("pool", &["settings"])?;
     let mut world = session.look(&look)?;

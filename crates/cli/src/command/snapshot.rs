@@ -11,10 +11,10 @@ use chyves_core::plan::{self, snapshot::Facts};
 use chyves_core::value::{GuestName, Size, SnapshotName};
 use chyves_core::world::World;
 use chyves_core::zfs::Dialect;
+use chyves_engine::op::{Snapshot, SnapshotList};
 use chyves_host::observe::disks::{self, Mount};
 use chyves_host::observe::{self, Look, snapshots};
 use serde_json::json;
-use std::collections::HashMap;
 
 /// Take, list and delete snapshots of guests, and roll back to them
 ///
@@ -90,7 +90,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
 }
 
 fn create(session: &Session, words: &[String]) -> Result<()> {
-    let now = crate::session::now();
+    let now = chyves_engine::now();
     let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
     let automatic: SnapshotName = format!("chyves-{stamp}").parse()?;
     let mut wanted: Vec<(GuestName, SnapshotName)> = Vec::new();
@@ -171,39 +171,31 @@ fn meant_as_name(session: &Session, words: &[String], targets: &Targets) -> Resu
     }
 }
 
+const COLUMNS: [&str; 9] = ["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"];
+
 fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
-    let targets = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
-    let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
-    let mut table = Table::new(["name", "guest", "snapshot", "creation", "used", "referenced", "by", "live", "guid"]);
-    let (guests, lost) = session.found(&targets, &world)?;
+    let guests = if guests.is_empty() { Targets::All } else { Targets::parse(guests)? };
     // The GUIDs are read only if they are requested.
-    let wants_guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
-    let guids = if wants_guids { snapshots::guids_of(&guests)? } else { HashMap::new() };
-    for (guest, all) in guests.iter().zip(snapshots::of_guests(world.host.dialect, &guests)?) {
-        for seen in all {
-            let (shown, exact) = when(&seen.creation);
-            table.rows.push(vec![
-                Cell::text(format!("{}@{}", guest.name, seen.name)),
-                Cell::text(guest.name.as_str()),
-                Cell::text(seen.name.clone()),
-                Cell::number(shown, exact),
-                Cell::number(seen.used.human(), seen.used.get()),
-                Cell::number(seen.referenced.human(), seen.referenced.get()),
-                Cell::text(seen.maker.word()),
-                Cell::text(if seen.live { "yes" } else { "no" }),
-                Cell::maybe(guids.get(&format!("{}@{}", guest.dataset, seen.name)).map(u64::to_string)),
-            ]);
-        }
-    }
-    if table.rows.is_empty() && lost.is_empty() && !session.ui.json && !args.bare {
+    let guids = session.ui.json || args.columns.iter().any(|c| c == "guid");
+    let outcome = session.run(&SnapshotList { guests, guids })?;
+    let table = Table::of(&COLUMNS, &outcome.answer.unwrap_or_default(), |one: &Snapshot| {
+        vec![
+            Cell::text(&one.name),
+            Cell::text(&one.guest),
+            Cell::text(&one.snapshot),
+            one.creation.map_or_else(Cell::none, |time| Cell::time(time, "%Y-%m-%d %H:%M")),
+            Cell::bytes(one.used),
+            Cell::bytes(one.referenced),
+            Cell::text(one.by.word()),
+            Cell::text(if one.live { "yes" } else { "no" }),
+            Cell::maybe(one.guid.clone()),
+        ]
+    });
+    if table.rows.is_empty() && outcome.problem.is_none() && !session.ui.json && !args.bare {
         session.ui.say("there are no snapshots; `chyves snapshot GUEST@NAME` takes one");
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "creation", "used", "by", "live"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)?;
-    Session::lacking(guests.len(), lost)
+    show(session, table, &args.or_columns(session, &["name", "creation", "used", "by", "live"]))?;
+    outcome.problem.map_or(Ok(()), Err)
 }
 
 fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
@@ -214,20 +206,6 @@ fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
             .hint(format!("write it as {guest}@NAME; `chyves snapshot list {guest}` shows them"))
     })?;
     Ok((guest, name))
-}
-
-/// The time of a snapshot, as shown and in seconds since 1970.
-fn when(creation: &str) -> (String, u64) {
-    let zone = jiff::tz::TimeZone::system();
-    // zfs-fuse prints no numbers, but the local time to the minute.
-    let seconds = creation.parse::<i64>().ok().or_else(|| {
-        let civil = jiff::civil::DateTime::strptime("%a %b %d %H:%M %Y", creation).ok()?;
-        Some(civil.to_zoned(zone.clone()).ok()?.timestamp().as_second())
-    });
-    match seconds.and_then(|s| jiff::Timestamp::from_second(s).ok()) {
-        Some(time) => (time.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string(), u64::try_from(time.as_second()).unwrap_or(0)),
-        None => (creation.to_owned(), 0),
-    }
 }
 
 /// A guest argument of `delete`, and the chosen snapshots of it.
@@ -431,7 +409,7 @@ fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) 
     let plan = if in_place {
         plan::snapshot::rollback_in_place(&world, guest, &name, &facts, keep_settings)?
     } else {
-        plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &Session::moment(1))?
+        plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &chyves_engine::Engine::moment(1))?
     };
     if in_place && !session.dry_run {
         // What cannot be done needs no confirmation.
@@ -458,14 +436,5 @@ mod tests {
         assert_eq!(super::listed("a@x,b,c@y"), [("a", Some("x")), ("b", Some("y")), ("c", Some("y"))]);
         assert_eq!(super::listed("a@x,b"), [("a", Some("x")), ("b", None)]);
         assert_eq!(super::listed("a,b"), [("a", None), ("b", None)]);
-    }
-
-    #[test]
-    fn times_are_read_as_each_zfs_tells_them() {
-        assert_eq!(super::when("1700000000").1, 1_700_000_000);
-        let (shown, exact) = super::when("Mon Nov 23 20:54 2026");
-        assert_eq!(shown, "2026-11-23 20:54");
-        assert!(exact > 1_700_000_000);
-        assert_eq!(super::when("soon"), ("soon".to_owned(), 0));
     }
 }

@@ -6,6 +6,7 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::world::Trashed;
+use chyves_engine::op::TrashList;
 use chyves_host::observe::{Look, snapshots};
 
 /// List deleted guests and disks, or destroy them
@@ -46,28 +47,24 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     }
 }
 
+const COLUMNS: [&str; 6] = ["name", "kind", "deleted", "used", "identity", "dataset"];
+
 fn list(session: &Session, args: &ListArgs) -> Result<()> {
-    let world = session.look(&Look { trash: true, ..Look::default() })?;
-    world.in_use()?;
-    let mut table = Table::new(["name", "kind", "deleted", "used", "identity", "dataset"]);
-    for trashed in &world.trash {
-        table.rows.push(vec![
-            Cell::text(trashed.label()),
-            Cell::text(if trashed.disk.is_some() { "disk" } else { "guest" }),
-            Cell::text(trashed.deleted.clone()),
-            Cell::number(trashed.used.human(), trashed.used.get()),
-            Cell::text(trashed.dataset.leaf()),
-            Cell::text(trashed.dataset.as_str()),
-        ]);
-    }
+    let answer = session.run(&TrashList {})?.answer.unwrap_or_default();
+    let table = Table::of(&COLUMNS, &answer, |one| {
+        vec![
+            Cell::text(&one.name),
+            Cell::text(one.kind.word()),
+            Cell::maybe(one.deleted.map(|time| time.to_string())),
+            Cell::bytes(one.used),
+            Cell::text(&one.identity),
+            Cell::text(&one.dataset),
+        ]
+    });
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("the trash is empty");
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "kind", "deleted", "used", "identity"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)
+    show(session, table, &args.or_columns(session, &COLUMNS[..5]))
 }
 
 /// Whether an object was deleted at least that long ago; false if its time cannot be parsed.

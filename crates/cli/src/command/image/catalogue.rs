@@ -2,7 +2,7 @@
 
 use super::import::{file, place};
 use crate::command::get::show;
-use crate::session::{Report, Session, now};
+use crate::session::{Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::catalogue::installed::State;
 use chyves_core::catalogue::{self, Catalogue};
@@ -11,6 +11,7 @@ use chyves_core::image;
 use chyves_core::plan;
 use chyves_core::value::printable;
 use chyves_core::world::ImageKind;
+use chyves_engine::op::catalogue_age;
 use chyves_host::catalogue::update::{self, Update};
 use chyves_host::{catalogue as host_catalogue, facts, observe};
 use serde_json::{Value, json};
@@ -111,14 +112,8 @@ fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<(
     Ok(())
 }
 
-/// Age of a catalogue in days.
-pub(crate) fn age(catalogue: &Catalogue) -> Option<i64> {
-    let made: jiff::Timestamp = format!("{}T00:00:00Z", catalogue.issued).parse().ok()?;
-    Some((jiff::Timestamp::now().as_second() - made.as_second()) / 86_400)
-}
-
 fn aged(catalogue: &Catalogue) -> String {
-    age(catalogue).map(|days| format!(" ({days} days old)")).unwrap_or_default()
+    catalogue_age(catalogue).map(|days| format!(" ({days} days old)")).unwrap_or_default()
 }
 
 fn status(session: &Session) -> Result<()> {
@@ -127,7 +122,7 @@ fn status(session: &Session) -> Result<()> {
     let own = host_catalogue::own()?.len();
     let previous = state.previous.as_ref().and_then(|before| before.catalogue().ok());
     let value = json!({
-        "serial": found.serial, "issued": found.issued, "age-days": age(&found), "systems": found.systems.len(),
+        "serial": found.serial, "issued": found.issued, "age-days": catalogue_age(&found), "systems": found.systems.len(),
         "advisories": found.advisories.len(), "own-systems": own,
         "from": installed.map_or("chyves itself", |i| i.from.as_str()),
         "signed-by": installed.map(|i| i.signed_by.clone()), "installed": installed.map(|i| i.at.clone()),
@@ -158,7 +153,7 @@ fn install(session: &Session, args: &UpdateArgs) -> Result<()> {
         key: args.key.as_deref().map(file).transpose()?,
         replace_key: args.replace_key,
         silence: args.timeout,
-        now: now(),
+        now: chyves_engine::now(),
     };
     let state = host_catalogue::state(&session.runtime)?;
     let (new, pinned, found) = update::read(&session.runtime, &state, &update)?;

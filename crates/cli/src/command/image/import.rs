@@ -203,7 +203,7 @@ pub(super) fn bring(session: &Session, order: &Order, name: &ImageName) -> Resul
     let own = part.as_ref().map(|(word, _)| plan::image::part(&world, word)).transpose()?;
     age_out(session, &world, own.as_ref());
     let token = chyves_host::identity::new().simple().to_string()[..8].to_owned();
-    let request = plan::image::Import { order: order.clone(), name: name.clone(), token, part, now: crate::session::now() };
+    let request = plan::image::Import { order: order.clone(), name: name.clone(), token, part, now: chyves_engine::now() };
     let plan = plan::image::import(&world, &request)?;
     if session.carry_out(&world, &plan, name.as_str())?.is_some() {
         let world = session.look(&Look { images: Which::Named(vec![name.clone()]), ..Look::default() })?;
@@ -228,7 +228,7 @@ fn age_out(session: &Session, world: &World, own: Option<&Dataset>) {
     let Some(parts) = world.primary().ok().and_then(|root| Some((root, observe::parts(root).ok()?))) else { return };
     let (root, parts) = parts;
     let day = |time: &str| time.parse::<jiff::Timestamp>().ok().map(|t| t.as_second() / 86_400);
-    let Some(today) = day(&crate::session::now()) else { return };
+    let Some(today) = day(&chyves_engine::now()) else { return };
     for observe::Part { dataset, address, used } in parts {
         let Some(age) = used.as_deref().and_then(day).map(|d| today - d).filter(|age| *age > KEPT_DAYS) else { continue };
         let folder = root.mountpoint.as_deref().map(|m| format!("{m}/images/{}", dataset.leaf()));

@@ -2,38 +2,19 @@
 
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
 use chyves_core::plan::{self, image::of_kind};
 use chyves_core::property::kind::AUTO;
 use chyves_core::property::settings::OwnValues;
 use chyves_core::property::{self, keys};
-use chyves_core::value::{Dataset, GuestName, ImageName};
+use chyves_core::value::{Dataset, GuestName, ImageName, Size};
 use chyves_core::world::{Image, ImageKind, Role, World};
+use chyves_engine::answer;
+use chyves_engine::op::{ImageFacts, ImageInfo};
 use chyves_host::observe::snapshots::Origins;
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::shared_mounts;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// The uses of an image.
-struct Uses {
-    /// Datasets that are clones of it.
-    clones: Vec<String>,
-    /// Guests that run with it, in a drive or as their firmware.
-    running: Vec<GuestName>,
-    /// Guests that boot with it as their firmware.
-    boots: Vec<GuestName>,
-    /// Other guests whose settings record that they were made from it.
-    named: Vec<GuestName>,
-}
-
-fn uses(session: &Session, world: &World, image: &Image) -> Result<Uses> {
-    let clones = observe::snapshots::clones(&image.snapshot()?)?;
-    let is_clone = |guest: &Guest| clones.iter().any(|c| c == guest.dataset.as_str());
-    let named = plan::image::named_by(world, &image.name).into_iter().filter(|g| !is_clone(g)).map(|g| g.name.clone()).collect();
-    let boots = plan::image::booted_by(world, &image.name).into_iter().map(|g| g.name.clone()).collect();
-    Ok(Uses { running: shared_mounts::users(&session.runtime, &image.dataset)?, boots, named, clones })
-}
 
 /// All images and guests.
 fn all() -> Look {
@@ -41,55 +22,46 @@ fn all() -> Look {
 }
 
 pub(super) fn info(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {
-    let world = session.look(&all())?;
-    let mut answers = Vec::new();
-    let mut text = String::new();
-    let mut results = Vec::new();
-    for name in names {
-        let image = match of_kind(&world, name, kind) {
-            Ok(image) => image,
-            Err(problem) => {
-                results.push((name, problem));
-                continue;
-            }
-        };
-        let uses = uses(session, &world, image)?;
-        let mut value = json!({
-            "name": image.name, "kind": image.kind, "size": image.size.human(), "used": image.used.human(), "sha256": image.sha256,
-            "source": image.source, "file": image.original, "format": image.format, "checked": image.checked, "added": image.added,
-            "dataset": image.dataset, "label": image.label, "variables": image.vars.as_ref().map(|vars| vars.size.human()),
-        });
-        if let Some(fields) = value.as_object_mut() {
-            if !observe::exists(&image.snapshot()?.to_string())? {
-                fields.insert("damaged".into(), json!("it has no snapshot to make guests from: delete it and import it again"));
-            }
-            let text = |names: &[GuestName]| names.iter().map(GuestName::to_string).collect::<Vec<_>>();
-            let rows: Vec<(&str, Vec<String>)> = vec![
-                ("wants", image.wants.iter().map(|(k, v)| format!("{k}={v}")).collect()),
-                ("clones", uses.clones.clone()),
-                (if image.kind == ImageKind::Firmware { "running" } else { "in-drives-of" }, text(&uses.running)),
-                ("boots", text(&uses.boots)),
-                ("named-by", text(&uses.named)),
-            ];
-            for (key, items) in rows {
-                let shown = if session.ui.json { json!(items) } else { json!(items.join(" ")) };
-                if session.ui.json || !items.is_empty() {
-                    fields.insert(key.to_owned(), shown);
-                }
-            }
-        }
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        crate::command::info::lines(&mut text, &value, 0);
-        answers.push(value);
-    }
+    let outcome = session.run(&ImageInfo { images: names.to_vec(), kind: kind.map(Into::into) })?;
+    let all = outcome.answer.unwrap_or_default();
     if session.ui.json {
-        session.ui.answer_json(Value::Array(answers));
+        session.ui.answer_json(json!(all));
     } else {
+        let mut text = String::new();
+        for image in &all {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            crate::command::info::lines(&mut text, &shown(image), 0);
+        }
         session.ui.answer(&text);
     }
-    Session::sum_up_lost("images could not be read", names.len(), results)
+    outcome.problem.map_or(Ok(()), Err)
+}
+
+/// An image in the words that are shown, in their order.
+fn shown(facts: &ImageFacts) -> Value {
+    let image = &facts.image;
+    let human = |bytes: u64| Size::bytes(bytes).human();
+    let mut value = json!({
+        "name": image.name, "kind": image.kind, "size": human(image.size), "used": human(image.used), "sha256": image.sha256,
+        "source": image.source, "file": image.file, "format": image.format, "checked": image.checked, "added": image.added,
+        "dataset": facts.dataset, "label": facts.label, "variables": facts.variables.map(human),
+    });
+    let Some(fields) = value.as_object_mut() else { return value };
+    if facts.damaged {
+        fields.insert("damaged".into(), json!("it has no snapshot to make guests from: delete it and import it again"));
+    }
+    let running = if image.kind == answer::ImageKind::Firmware { "running" } else { "in-drives-of" };
+    let wants: Vec<String> = facts.wants.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    for (key, items) in
+        [("wants", &wants), ("clones", &facts.clones), (running, &facts.running), ("boots", &facts.boots), ("named-by", &facts.named_by)]
+    {
+        if !items.is_empty() {
+            fields.insert(key.to_owned(), json!(items.join(" ")));
+        }
+    }
+    value
 }
 
 pub(super) fn verify(session: &Session, kind: Option<ImageKind>, names: &[ImageName]) -> Result<()> {

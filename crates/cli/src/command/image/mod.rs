@@ -11,7 +11,6 @@ mod import;
 mod keep;
 mod reset;
 
-pub(super) use catalogue::age;
 pub(super) use keep::firmware_is_there;
 
 use super::get::show;
@@ -20,7 +19,7 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::Result;
 use chyves_core::value::{Dataset, ImageName};
 use chyves_core::world::ImageKind;
-use chyves_host::observe::{Look, Which};
+use chyves_engine::op::ImageList;
 use chyves_host::shared_mounts;
 use std::collections::BTreeSet;
 
@@ -125,25 +124,25 @@ fn once(names: &[ImageName]) -> Vec<ImageName> {
     names.iter().filter(|name| seen.insert(*name)).cloned().collect()
 }
 
+const COLUMNS: [&str; 10] = ["name", "kind", "size", "used", "added", "sha256", "source", "file", "format", "checked"];
+
 /// Lists images, of one kind if it is specified.
 pub(super) fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<()> {
-    let world = session.look(&Look { images: Which::All, ..Look::default() })?;
-    world.primary()?;
-    let mut table = Table::new(["name", "kind", "size", "used", "added", "sha256", "source", "file", "format", "checked"]);
-    for image in world.images.iter().filter(|i| kind.is_none_or(|k| k == i.kind)) {
-        table.rows.push(vec![
-            Cell::text(image.name.as_str()),
-            Cell::text(image.kind.word()),
-            Cell::number(image.size.human(), image.size.get()),
-            Cell::number(image.used.human(), image.used.get()),
-            Cell::maybe(image.added.clone()),
-            Cell::maybe(image.sha256.clone()),
-            Cell::maybe(image.source.clone()),
-            Cell::maybe(image.original.clone()),
-            Cell::maybe(image.format.clone()),
-            Cell::maybe(image.checked.clone()),
-        ]);
-    }
+    let answer = session.run(&ImageList { kind: kind.map(Into::into) })?.answer.unwrap_or_default();
+    let table = Table::of(&COLUMNS, &answer, |one| {
+        vec![
+            Cell::text(&one.name),
+            Cell::text(one.kind.word()),
+            Cell::bytes(one.size),
+            Cell::bytes(one.used),
+            Cell::maybe(one.added.map(|time| time.to_string())),
+            Cell::maybe(one.sha256.clone()),
+            Cell::maybe(one.source.clone()),
+            Cell::maybe(one.file.clone()),
+            Cell::maybe(one.format.clone()),
+            Cell::maybe(one.checked.clone()),
+        ]
+    });
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         let (what, noun) = match kind {
             None => ("images", "image"),
@@ -153,9 +152,5 @@ pub(super) fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) 
         };
         session.ui.say(&format!("there are no {what}; `chyves {noun} import FILE` adds one"));
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "kind", "size", "used", "added"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)
+    show(session, table, &args.or_columns(session, &COLUMNS[..5]))
 }

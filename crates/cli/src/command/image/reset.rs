@@ -24,7 +24,7 @@ pub(super) fn run(session: &Session, args: &Args) -> Result<()> {
         observe::add_images(&mut world, &plan::firmware::needed(guest)?)?;
         // The sizes show whether the packages' template fits firmware that came without one.
         chyves_host::facts::firmware(&mut world.host);
-        let plan = plan::firmware::reset(&world, guest, &Session::moment(1))?;
+        let plan = plan::firmware::reset(&world, guest, &chyves_engine::Engine::moment(1))?;
         let images = plan::firmware::images(&plan);
         let held = images.iter().filter(|_| !session.dry_run).map(|image| shared_mounts::hold(&session.runtime, image, &session.typed));
         let held = held.collect::<Result<Vec<_>>>()?;

@@ -35,7 +35,7 @@ impl Confirm {
     /// Arranges that what was done is reverted unless it is confirmed.
     pub(super) fn await_it(self, session: &Session, done: Vec<(&Planned, Applied)>) -> Result<()> {
         let (Some(seconds), false) = (self.within, done.is_empty()) else { return Ok(()) };
-        let locks = session.held.lock().map(|h| h.clone()).unwrap_or_default();
+        let locks = session.held();
         let (command, token) = (session.typed.clone(), chyves_host::identity::new());
         let mut pending = Pending { command, token, steps: Vec::new(), replaced: Vec::new(), locks };
         for (planned, applied) in done {

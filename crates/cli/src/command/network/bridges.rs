@@ -1,7 +1,7 @@
 //! The desired state of bridges: attach, detach, private, default, delete, set, migrate.
 
 use super::apply::Confirm;
-use super::{facts, facts_with, look_at, pairs};
+use super::{facts, look_at, pairs};
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
@@ -55,7 +55,7 @@ fn change(session: &Session, bridge: &IfName, wish: &Wish, said: &str, confirm: 
     };
     let look = Look { guests, ..Look::default() };
     let world = look_at(session, &look)?;
-    let facts = facts_with(session, &world, wish.is_of_netgraph())?;
+    let facts = session.networks(&world, wish.is_of_netgraph())?;
     let planned = bridge::change(&world, &facts, bridge, wish)?;
     let applied = carry_out(session, &world, &planned, bridge.as_str(), said, lock)?;
     confirm.await_it(session, applied.map(|a| (&planned, a)).into_iter().collect())

@@ -1,150 +1,97 @@
 //! The actual state of the networks, and how it differs from the desired one: list, check, nat.
 
-use super::{facts, facts_with, look_at};
 use crate::command::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Backend;
-use chyves_core::network::compare::Close;
-use chyves_core::network::{APPLIED, IfKind, STARTED, nat as rules};
-use chyves_core::os::{Os, taps};
-use chyves_core::plan::network::{apply, bridge::networks};
+use chyves_core::network::nat as rules;
+use chyves_core::os::Os;
 use chyves_core::value::IfName;
-use chyves_host::observe::{Look, Which};
+use chyves_engine::op::{Bridge, BridgeState, BridgeType, Difference, Made, Member, NetworkCheck, NetworkList};
+use chyves_host::observe::Look;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
 
 const COLUMNS: [&str; 11] = ["bridge", "type", "state", "uplink", "vlan", "mtu", "address", "guests", "members", "made", "description"];
 
 pub(crate) fn list(session: &Session, args: &ListArgs) -> Result<()> {
-    let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
-    let mut users: BTreeMap<IfName, BTreeSet<String>> = BTreeMap::new();
-    let mut names: BTreeMap<uuid::Uuid, String> = BTreeMap::new();
-    // Netgraph nodes that NICs name, whether or not the host's settings have them.
-    let mut nodes: BTreeSet<IfName> = BTreeSet::new();
-    for guest in &world.guests {
-        names.insert(guest.uuid, guest.name.to_string());
-        let Ok(spec) = guest.spec() else { continue };
-        for name in networks(&spec, &world.host) {
-            users.entry(name).or_default().insert(guest.name.to_string());
-        }
-        let on_nodes = spec.nets.iter().filter(|net| net.backend == Backend::Netgraph);
-        nodes.extend(on_nodes.filter_map(|net| net.netgraph.as_ref()?.split(':').next()?.parse::<IfName>().ok()));
-    }
-    let facts = facts_with(session, &world, !nodes.is_empty())?;
-    let there = facts.actual.interfaces.iter().filter(|(_, i)| i.kind.bridges()).filter_map(|(n, _)| n.parse().ok());
-    let all: BTreeSet<IfName> = facts.design.bridges().map(|b| b.name.clone()).chain(users.keys().cloned()).chain(there).collect();
-    let mut table = Table::new(COLUMNS);
-    let mut some_netgraph = false;
-    for name in all {
-        let (spec, seen) = (facts.design.get(&name), facts.actual.get(name.as_str()));
-        let state = match seen {
-            Some(i) if !i.kind.bridges() => "no bridge",
-            Some(i) if i.up => "up",
-            Some(_) => "down",
-            None => "absent",
-        };
-        let uplink = match spec {
-            Some(s) if s.private => Some("private".to_owned()),
-            Some(s) => s.uplink.as_ref().map(ToString::to_string).or_else(|| s.nat.as_ref().map(|n| format!("nat:{n}"))),
-            None => None,
-        };
-        let made = seen.filter(|i| i.kind.bridges()).map(|i| match i.mark.as_str() {
-            STARTED => "at a start",
-            APPLIED => "by command",
-            _ => "elsewhere",
-        });
-        let addresses: Vec<String> = match (seen, spec) {
-            (Some(seen), _) => seen.addresses.iter().map(ToString::to_string).collect(),
-            (None, Some(spec)) => spec.addresses.iter().map(ToString::to_string).collect(),
-            (None, None) => Vec::new(),
-        };
-        let member = |m: &String| {
-            let guest = facts.actual.get(m).and_then(|i| taps::owner_of(&i.mark)).and_then(|u| names.get(&u));
-            guest.map_or_else(|| m.clone(), |g| format!("{m}({g})"))
-        };
-        let members: Vec<String> = seen.map(|i| i.members.iter().map(member).collect()).unwrap_or_default();
-        let joined = |words: Vec<String>| if words.is_empty() { Cell::none() } else { Cell::text(words.join(",")) };
-        let netgraph = seen.map_or_else(|| spec.map_or_else(|| nodes.contains(&name), |s| s.netgraph), |i| i.kind == IfKind::Netgraph);
-        some_netgraph |= netgraph;
-        let mtu = seen.map(|i| i.mtu).or_else(|| spec.and_then(|s| s.mtu));
-        table.rows.push(vec![
-            Cell::text(name.as_str()),
-            Cell::text(if netgraph { "netgraph" } else { "bridge" }),
-            Cell::text(state),
-            Cell::maybe(uplink),
-            spec.and_then(|s| s.vlan).map_or_else(Cell::none, |v| Cell::number(v.to_string(), v.into())),
-            mtu.map_or_else(Cell::none, |m| Cell::number(m.to_string(), m.into())),
-            joined(addresses),
-            joined(users.remove(&name).unwrap_or_default().into_iter().collect()),
-            joined(members),
-            Cell::maybe(made.map(str::to_owned)),
-            Cell::maybe(spec.and_then(|s| s.description.clone())),
-        ]);
-    }
+    let answer = session.run(&NetworkList {})?.answer.unwrap_or_default();
+    let table = Table::of(&COLUMNS, &answer, row);
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no bridges; `chyves network bridge0 attach INTERFACE` creates one, `chyves network bridge0 private` one without an uplink");
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["bridge", "state", "uplink", "vlan", "mtu", "address", "guests", "made"].map(str::to_owned).to_vec();
-        // If all are of one type, the column is omitted.
-        if some_netgraph {
-            args.columns.insert(1, "type".to_owned());
-        }
+    let mut usual = vec!["bridge", "state", "uplink", "vlan", "mtu", "address", "guests", "made"];
+    // If all are of one type, the column is omitted.
+    if answer.iter().any(|one| one.kind == BridgeType::Netgraph) {
+        usual.insert(1, "type");
     }
-    show(session, table, &args)
+    show(session, table, &args.or_columns(session, &usual))
+}
+
+fn row(one: &Bridge) -> Vec<Cell> {
+    let joined = |words: &[String]| if words.is_empty() { Cell::none() } else { Cell::text(words.join(",")) };
+    let number = |number: Option<u32>| number.map_or_else(Cell::none, |n| Cell::number(n.to_string(), n.into()));
+    let uplink = if one.private { Some("private".to_owned()) } else { one.uplink.clone() };
+    let member = |member: &Member| match &member.guest {
+        Some(guest) => format!("{}({guest})", member.interface),
+        None => member.interface.clone(),
+    };
+    vec![
+        Cell::text(&one.bridge),
+        Cell::text(match one.kind {
+            BridgeType::Bridge => "bridge",
+            BridgeType::Netgraph => "netgraph",
+        }),
+        Cell::text(match one.state {
+            BridgeState::Up => "up",
+            BridgeState::Down => "down",
+            BridgeState::Absent => "absent",
+            BridgeState::NoBridge => "no bridge",
+        }),
+        Cell::maybe(uplink.or_else(|| one.nat.as_ref().map(|interface| format!("nat:{interface}")))),
+        number(one.vlan.map(u32::from)),
+        number(one.mtu),
+        joined(&one.address),
+        joined(&one.guests),
+        joined(&one.members.iter().map(member).collect::<Vec<_>>()),
+        one.made.map_or_else(Cell::none, |made| {
+            Cell::text(match made {
+                Made::AtStart => "at a start",
+                Made::ByCommand => "by command",
+                Made::Elsewhere => "elsewhere",
+            })
+        }),
+        Cell::maybe(one.description.clone()),
+    ]
 }
 
 pub(super) fn check(session: &Session) -> Result<()> {
-    let world = look_at(session, &Look { guests: Which::All, ..Look::default() })?;
-    let facts = facts(session, &world)?;
-    let differences = apply::differences(&world, &facts);
-    let mut shown = Vec::new();
-    let mut text = String::new();
-    for difference in &differences {
-        let cures: Vec<String> = match &difference.close {
-            Close::By(intents) => intents.iter().flat_map(|i| i.commands(world.host.os)).map(|c| c.to_string()).collect(),
-            Close::Cant(problem) => problem.hints.clone(),
-        };
-        let can = matches!(difference.close, Close::By(_));
-        text.push_str(&format!("{}: {}\n", difference.object, difference.says));
-        if let Close::Cant(problem) = &difference.close {
-            problem.causes.iter().for_each(|cause| text.push_str(&format!("    because {cause}\n")));
-        }
-        if can {
-            text.push_str("    cure: `chyves network apply`, which runs:\n");
-        }
-        for cure in &cures {
-            text.push_str(&if can { format!("        {cure}\n") } else { format!("    cure: {cure}\n") });
-        }
-        shown.push(json!({ "object": difference.object, "difference": difference.says, "by_apply": can, "cure": cures }));
-    }
+    let outcome = session.run(&NetworkCheck {})?;
+    let differences = outcome.answer.unwrap_or_default();
     if session.ui.json {
-        session.ui.answer_json(json!(shown));
+        session.ui.answer_json(json!(differences));
     } else {
-        session.ui.answer(&text);
+        session.ui.answer(&differences.iter().map(words).collect::<String>());
     }
-    for spec in apply::waiting(&world, &facts) {
-        session.ui.say(&format!("{} does not exist, and no running guest uses it; a start creates it", spec.name));
+    if outcome.problem.is_none() {
+        session.ui.say("the host's networks are as configured");
     }
-    match differences.len() {
-        0 => {
-            session.ui.say("the host's networks are as configured");
-            Ok(())
-        }
-        n => {
-            let some = differences.iter().any(|d| matches!(d.close, Close::By(_)));
-            let words = if n == 1 { "one difference".to_owned() } else { format!("{n} differences") };
-            Err(Problem::host_cant(format!("the host's networks differ from the configuration: {words}"))
-                .hint_if(some.then(|| "`chyves network apply` applies what it can; a start applies what its guest needs".to_owned())))
-        }
+    outcome.problem.map_or(Ok(()), Err)
+}
+
+fn words(one: &Difference) -> String {
+    let mut text = format!("{}: {}\n", one.object, one.difference);
+    one.causes.iter().for_each(|cause| text.push_str(&format!("    because {cause}\n")));
+    if one.by_apply {
+        text.push_str("    cure: `chyves network apply`, which runs:\n");
     }
+    for cure in &one.cure {
+        text.push_str(&if one.by_apply { format!("        {cure}\n") } else { format!("    cure: {cure}\n") });
+    }
+    text
 }
 
 pub(super) fn nat(session: &Session, bridge: &IfName) -> Result<()> {
-    let world = look_at(session, &Look::default())?;
+    let world = session.look_with_settings(&Look::default())?;
     let design = chyves_core::network::Design::read(&world.primary()?.own)?;
     let spec = design.must(bridge.as_str())?;
     let text = match world.host.os {

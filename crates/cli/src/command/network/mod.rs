@@ -20,8 +20,7 @@ use chyves_core::error::Result;
 use chyves_core::plan::network::Facts;
 use chyves_core::value::IfName;
 use chyves_core::world::World;
-use chyves_host::network;
-use chyves_host::observe::{self, Look};
+use chyves_host::observe::Look;
 
 /// Bridges of the host, and the NICs of guests on them
 ///
@@ -181,29 +180,12 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
 
 /// Observes the host, including the host-wide settings.
 fn look_at(session: &Session, look: &Look) -> Result<World> {
-    let mut world = session.look(look)?;
-    observe::global(&mut world)?;
-    Ok(world)
+    session.look_with_settings(look)
 }
 
 /// The current state of the host's networks, including default routes and the current login.
 fn facts(session: &Session, world: &World) -> Result<Facts> {
-    facts_with(session, world, false)
-}
-
-/// As [`facts`]; `netgraph` includes its nodes even if the settings use none.
-fn facts_with(session: &Session, world: &World, netgraph: bool) -> Result<Facts> {
-    // Another host's networks cannot be observed; plans assume that there are none.
-    let actual = if session.facts.is_some() {
-        chyves_core::network::Actual::default()
-    } else {
-        network::look_with_care(world.host.os, &session.runtime)?
-    };
-    let mut facts = Facts::of(world, actual)?;
-    if session.facts.is_none() {
-        network::graph::look_where_wanted(&mut facts, netgraph, world.host.os, &session.runtime)?;
-    }
-    Ok(facts)
+    session.networks(world, false)
 }
 
 /// Parses settings as typed.

@@ -9,6 +9,7 @@ use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::Result;
 use chyves_core::plan;
 use chyves_core::value::Dataset;
+use chyves_engine::op::PoolList;
 use chyves_host::observe::{self, Look};
 use serde_json::json;
 
@@ -105,35 +106,25 @@ fn init(session: &Session, place: &Dataset, mountpoint: Option<&String>) -> Resu
     Ok(())
 }
 
+const COLUMNS: [&str; 8] = ["pool", "root", "role", "guests", "images", "mountpoint", "host", "owner"];
+
 /// Lists the pools.
 pub(super) fn list(session: &Session, args: &ListArgs) -> Result<()> {
-    let world = session.look(&Look::at_all())?;
-    let mut table = Table::new(["pool", "root", "role", "guests", "images", "mountpoint", "host", "owner"]);
-    let here = world.this_host();
-    for root in &world.roots {
-        let guests = world.guests.iter().filter(|g| g.root == root.dataset).count();
-        let images = world.images.iter().filter(|i| i.dataset.is_within(&root.dataset)).count();
-        table.rows.push(vec![
-            Cell::text(root.dataset.pool()),
-            Cell::text(root.dataset.as_str()),
-            Cell::text(root.role.word()),
-            Cell::number(guests.to_string(), guests as u64),
-            Cell::number(images.to_string(), images as u64),
-            Cell::maybe(root.mountpoint.clone()),
-            Cell::maybe(root.host.map(|h| h.to_string())),
-            Cell::text(match (root.host, here) {
-                (Some(host), Some(here)) if host == here => "this-host",
-                (Some(_), Some(_)) => "other-host",
-                (None, _) | (_, None) => "unknown",
-            }),
-        ]);
-    }
+    let answer = session.run(&PoolList {})?.answer.unwrap_or_default();
+    let table = Table::of(&COLUMNS, &answer, |one| {
+        vec![
+            Cell::text(&one.pool),
+            Cell::text(&one.root),
+            Cell::text(one.role.word()),
+            Cell::number(one.guests.to_string(), one.guests),
+            Cell::number(one.images.to_string(), one.images),
+            Cell::maybe(one.mountpoint.clone()),
+            Cell::maybe(one.host.clone()),
+            Cell::text(one.owner.word()),
+        ]
+    });
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("no pool is set up for chyves; `chyves pool init POOL` sets one up");
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["pool", "root", "role", "guests", "images", "owner"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)
+    show(session, table, &args.or_columns(session, &["pool", "root", "role", "guests", "images", "owner"]))
 }

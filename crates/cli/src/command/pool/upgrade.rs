@@ -26,7 +26,7 @@ pub(super) fn run(session: &Session, pool: &str, undo: bool) -> Result<()> {
         let plan = if undo {
             upgrade::undo(&tree, snapshot.as_ref(), world.host.dialect)?
         } else {
-            upgrade::upgrade(&tree, world.host.dialect, &crate::session::now())?
+            upgrade::upgrade(&tree, world.host.dialect, &chyves_engine::now())?
         };
         if session.carry_out(&world, &plan, pool)?.is_none() {
             return Ok(());

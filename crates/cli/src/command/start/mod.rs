@@ -89,7 +89,7 @@ impl Media {
         let networks = networks(session, &world, guest, &mut request)?;
         // A start reads the documents when it writes the seed; a dry run must check them too.
         let is_judged = session.dry_run && chyves_core::cloudinit::settings::is_wanted(guest)?;
-        let world = if is_judged { Session::with_texts(&world, guest)? } else { world };
+        let world = if is_judged { chyves_engine::Engine::with_texts(&world, guest)? } else { world };
         let mut plan = plan::start::start(&world, guest, &request)?;
         if session.dry_run {
             own_texts(session, guest, &mut plan);

@@ -103,6 +103,7 @@ const READING: &[&str] = &[
     "list",
     "plan",
     "properties",
+    "schema",
     "show",
     "status",
     "verify",

@@ -1,7 +1,7 @@
 //! The clone that is left when a start is killed while its guest reverts to a snapshot. The next start that reverts removes it;
 //! until then it prevents destroying the snapshot and moving the guest.
 
-use super::Session;
+use crate::Engine;
 use chyves_core::error::Result;
 use chyves_core::guest::Guest;
 use chyves_core::plan::revert;
@@ -10,9 +10,12 @@ use chyves_core::world::{Role, World};
 use chyves_host::{apply, observe};
 use uuid::Uuid;
 
-impl Session {
+impl Engine {
     /// Removes that clone of a guest, whose lock is held; whether there was one. A running guest may be reverting now.
-    pub(crate) fn drop_revert(&self, world: &World, guest: &Guest) -> Result<bool> {
+    ///
+    /// # Errors
+    /// It cannot be destroyed.
+    pub fn drop_revert(&self, world: &World, guest: &Guest) -> Result<bool> {
         if self.dry_run || guest.state.is_alive() || guest.foreign.is_some() {
             return Ok(false);
         }
@@ -20,7 +23,10 @@ impl Session {
     }
 
     /// All such clones of a host, with the UUIDs of their guests.
-    pub(crate) fn reverts(world: &World) -> Result<Vec<(Dataset, Uuid)>> {
+    ///
+    /// # Errors
+    /// `zfs` does not answer.
+    pub fn reverts(world: &World) -> Result<Vec<(Dataset, Uuid)>> {
         let mut all = Vec::new();
         for root in world.roots.iter().filter(|root| root.role != Role::Offline) {
             // A root that was being made or removed may have no trash.

@@ -1,6 +1,6 @@
 //! The settings that a guest had at one of its snapshots, whoever took it; used by every command that works with a snapshot.
 
-use super::Session;
+use crate::Engine;
 use chyves_core::error::Result;
 use chyves_core::guest::{Guest, read_copy};
 use chyves_core::plan::snapshot::{Seen, then};
@@ -10,9 +10,12 @@ use chyves_core::world::World;
 use chyves_host::apply::{self, Event, Lent, Place};
 use chyves_host::observe::{self, snapshots};
 
-impl Session {
+impl Engine {
     /// The settings at that snapshot; none if the snapshot neither stores them nor contains a copy.
-    pub(crate) fn settings_at(&self, world: &World, guest: &Guest, seen: &Seen) -> Result<Option<OwnValues>> {
+    ///
+    /// # Errors
+    /// They cannot be read, or the guest's key is not loaded.
+    pub fn settings_at(&self, world: &World, guest: &Guest, seen: &Seen) -> Result<Option<OwnValues>> {
         let name: SnapshotName = seen.name.parse()?;
         let snapshot = guest.dataset.at(&name);
         if seen.is_ours() {
@@ -21,11 +24,11 @@ impl Session {
         chyves_core::plan::locked::guest(world, guest)?;
         let guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
         let plan = then::reading(world, guest, &name, guids, &Self::moment(1))?;
-        let verbose = self.ui.volume >= crate::ui::Volume::Verbose;
-        let mut report = |event: Event<'_>| match event {
-            Event::Command(line) if verbose => self.ui.command(&line),
-            Event::Warning(text) => self.ui.warn(&text),
-            _ => {}
+        // Reading is no step of the operation, so only its commands and warnings are reported.
+        let mut report = |event: Event<'_>| {
+            if matches!(event, Event::Command(_) | Event::Warning(_)) {
+                self.events.running(guest.name.as_str(), event);
+            }
         };
         let mut place = Place {
             os: chyves_host::facts::os(),

@@ -1,4 +1,4 @@
-//! The actual values of settings that are `auto`, or port 0: shown with `(auto)`, and in JSON with a list of such fields.
+//! The actual values of settings that are `auto`.
 
 use chyves_core::cloudinit::reader::Reader;
 use chyves_core::cloudinit::settings::is_wanted;
@@ -20,13 +20,6 @@ pub(super) struct Resolved {
     pub(super) auto: bool,
 }
 
-impl Resolved {
-    /// The value as it is shown.
-    pub(super) fn words(&self) -> String {
-        if self.auto { format!("{} (auto)", self.value) } else { self.value.clone() }
-    }
-}
-
 /// Firmware, acceleration and the reader of the seed, if the guest has them. The acceleration of a guest that is off is known
 /// only at its start.
 pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, launch: Option<&Launch>) -> Result<Vec<Resolved>> {
@@ -46,16 +39,4 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, launch: Option<&L
         all.push(Resolved { field: "ci-reader", value: Reader::of(guest)?.to_string(), auto });
     }
     Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_chosen_is_marked() {
-        let resolved = Resolved { field: "accel", value: "tcg".to_owned(), auto: true };
-        assert_eq!(resolved.words(), "tcg (auto)");
-        assert_eq!(Resolved { auto: false, ..resolved }.words(), "tcg");
-    }
 }
