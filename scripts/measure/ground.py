@@ -12,7 +12,7 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # What a guest carries besides its identity, so that reading it costs what it costs in life.
 SETTINGS = {
-    "created": "2026-01-31T12:00:00Z", "epoch": "1", "cpu": "2", "ram": "1G", "loader": "uefi", "rcboot": "1",
+    "created": "2026-01-31T12:00:00Z", "epoch": "1", "cpu": "2", "ram": "1G", "loader": "uefi", "autostart": "1",
     "description": "a guest among many", "notes": "nothing to say", "disk0.kind": "raw", "disk0.size": "8G",
     "disk0.bus": "virtio-blk", "net0.backend": "auto", "net0.model": "virtio-net", "stop_timeout": "60",
 }

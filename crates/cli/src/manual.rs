@@ -79,6 +79,9 @@ fn entry(page: &mut String, row: &Property) {
     if !row.aliases.is_empty() {
         let _ = writeln!(page, "Also spelled {}.", row.aliases.join(", "));
     }
+    if let Some(stored) = stored_otherwise(row.key) {
+        let _ = writeln!(page, "Stored on the pool as {stored}.");
+    }
 }
 
 /// The output of `chyves help KEY` for a property; none if the word is a command or not a property.
@@ -111,7 +114,16 @@ pub(crate) fn entry_of(word: &str) -> Option<String> {
     if !row.aliases.is_empty() {
         let _ = writeln!(text, "Also spelled: {}", row.aliases.join(", "));
     }
+    if let Some(stored) = stored_otherwise(row.key) {
+        let _ = writeln!(text, "Stored as:    {stored}");
+    }
     Some(text)
+}
+
+/// The ZFS property of a setting whose name on the pool is another than the one in commands.
+fn stored_otherwise(key: &str) -> Option<String> {
+    let zfs = property::settings::zfs_name(key);
+    (zfs.strip_prefix(property::PREFIX) != Some(key)).then_some(zfs)
 }
 
 #[cfg(test)]

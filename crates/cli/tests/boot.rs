@@ -16,9 +16,9 @@ fn order(script: &str) -> Vec<&str> {
 #[test]
 fn those_with_a_number_start_with_the_host_and_the_highest_first() {
     let Some(host) = Host::new("boot::order", With::Tiny) else { return };
-    host.ok("start --boot").says("no guest starts with the host").says("rcboot=1");
+    host.ok("start --boot").says("no guest starts with the host").says("autostart=yes");
     host.ok("create never,late,early,early2,strange --image tiny --ram 32M loader=bios");
-    host.ok("set late rcboot=1");
+    host.ok("set late autostart=1");
     host.ok("set early,early2,strange boot=10");
     // What came with a pool of another host runs there, as far as is known.
     host.sh("zfs", &["set", "chyves:owner=22222222-2222-4222-8222-222222222222", &host.dataset("strange")]);
@@ -42,17 +42,17 @@ fn a_number_that_is_none_is_told_and_keeps_no_other_from_starting() {
     let Some(host) = Host::new("boot::wrong", With::Tiny) else { return };
     host.ok("create web,db,far --image tiny --ram 32M loader=bios");
     for guest in ["web", "far"] {
-        host.sh("zfs", &["set", "chyves:rcboot=yes", &host.dataset(guest)]);
+        host.sh("zfs", &["set", "chyves:rcboot=soon", &host.dataset(guest)]);
     }
     // What another host's guest says of itself is no concern of this one.
     host.sh("zfs", &["set", "chyves:owner=22222222-2222-4222-8222-222222222222", &host.dataset("far")]);
-    let alone = host.chyves("start --boot").ends(2).says("the setting `rcboot` of `web` is wrong").says("`rcboot` cannot be `yes`");
-    assert!(alone.err.contains("`chyves set web rcboot=…`") && !alone.err.contains("far"), "{}", alone.err);
+    let alone = host.chyves("start --boot").ends(2).says("the setting `autostart` of `web` is wrong").says("`autostart` cannot be `soon`");
+    assert!(alone.err.contains("`chyves set web autostart=…`") && !alone.err.contains("far"), "{}", alone.err);
     assert!(!alone.err.contains("no guest starts with the host"), "{}", alone.err);
-    host.ok("set db rcboot=1");
-    host.chyves("start --boot").ends(6).says("db: running").says("web: the setting `rcboot`").says("`chyves set web rcboot=…`");
+    host.ok("set db autostart=1");
+    host.chyves("start --boot").ends(6).says("db: running").says("web: the setting `autostart`").says("`chyves set web autostart=…`");
     assert_eq!(host.ok("list -H -o name,state").out, "db\trunning\nfar\tforeign\nweb\tstopped\n");
-    host.ok("set web rcboot=1");
+    host.ok("set web autostart=1");
     host.ok("start --boot");
     host.ok("stop db,web --now");
     host.nothing_is_left();

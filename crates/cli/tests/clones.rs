@@ -38,7 +38,7 @@ fn read(host: &Host, guest: &str, file: &str) -> String {
 
 /// The guest `web` with an identity that shows, and firmware variables.
 fn source(host: &Host) {
-    host.ok("create web --image small loader=bios cpu=2 notes=first rcboot=1 x.ticket=7 net0.mac=58:9c:fc:00:00:01 disk0.serial=S1");
+    host.ok("create web --image small loader=bios cpu=2 notes=first autostart=1 x.ticket=7 net0.mac=58:9c:fc:00:00:01 disk0.serial=S1");
     write(host, "web", "uefi-vars.fd", "variables");
     host.ok("snapshot web@base");
 }
@@ -62,7 +62,7 @@ fn linked_or_full_unique_or_exact_in_the_words_of_2016_and_of_today() {
         let its = settings(&host, name);
         let exact = name.contains('e');
         for (key, value) in &mine {
-            let identity = ["uuid", "net0.mac", "disk0.serial", "rcboot"].contains(&key.as_str());
+            let identity = ["uuid", "net0.mac", "disk0.serial", "autostart"].contains(&key.as_str());
             if key == "created" && !exact {
                 // The same second may have seen both.
                 assert!(its.get(key) >= Some(value), "{name}: {key}");

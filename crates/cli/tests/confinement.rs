@@ -120,7 +120,7 @@ fn namespace(host: &Host, pid: u64, kind: &str) -> String {
 #[test]
 fn two_guests_are_two_users_without_rights_and_see_none_of_the_hosts_files() {
     let Some(host) = Host::with_networks("confinement::two", With::Tiny) else { return };
-    host.ok("create a,b --image tiny --ram 32M loader=bios uefi_console_output=vnc");
+    host.ok("create a,b --image tiny --ram 32M loader=bios vnc=on");
     host.ok("start a");
     host.ok("start b");
     let mut users = Vec::new();
@@ -153,7 +153,7 @@ fn two_guests_are_two_users_without_rights_and_see_none_of_the_hosts_files() {
 fn guests_that_are_started_together_get_displays_of_their_own_and_keep_them() {
     const GUESTS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let Some(host) = Host::new("confinement::vnc", With::Tiny) else { return };
-    host.ok(&format!("create {} --image tiny --ram 32M loader=bios uefi_console_output=vnc", GUESTS.join(",")));
+    host.ok(&format!("create {} --image tiny --ram 32M loader=bios vnc=on", GUESTS.join(",")));
     // Each by a command of its own, at the same moment.
     let started: Vec<_> = GUESTS
         .iter()
@@ -224,7 +224,7 @@ fn user_mode_networking_does_not_lead_to_the_hosts_loopback() {
     host.sh("ip", &["link", "set", "lo", "up"]);
     // One on user-mode networking, as is the default without a bridge; another whose display is its neighbour.
     host.ok("create a --image tiny --ram 32M loader=bios net0.backend=user");
-    host.ok("create b --image tiny --ram 32M loader=bios net0.backend=user uefi_console_output=vnc");
+    host.ok("create b --image tiny --ram 32M loader=bios net0.backend=user vnc=on");
     host.ok("start a,b").is_silent_of("loopback");
     let uid = |name: &str| {
         let (machine, _) = host.pids(name);

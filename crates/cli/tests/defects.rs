@@ -105,7 +105,7 @@ fn each_guest_of_a_start_has_its_own_loader_firmware_and_drives() {
     host.ok("create a-uefi,b-load,c-grub,d-uefi --image tiny --ram 64M");
     host.ok("set b-load loader=bhyveload os=freebsd");
     host.ok("set c-grub loader=grub-bhyve os=debian");
-    host.ok("set a-uefi uefi_console_output=vnc");
+    host.ok("set a-uefi vnc=on");
     let started = host.ok("-v start all").err;
     let line = |guest: &str| {
         let end = format!(" {guest}");

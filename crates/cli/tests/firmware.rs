@@ -44,7 +44,7 @@ fn linux_boots_by_firmware_that_was_one_file() {
     host.chyves(&format!("firmware import ./whole.fd.gz --name other --hash sha256:{}", "0".repeat(64))).ends(1).says("does not match");
     host.chyves("firmware info other").ends(3);
     host.ok("firmware verify ovmf packed");
-    host.ok("create web01 --image linux --ram 256M cpu=1 uefi_firmware=ovmf");
+    host.ok("create web01 --image linux --ram 256M cpu=1 firmware=ovmf");
     host.ok("start web01");
     assert!(runs_by(&host, "web01").contains("/images/ovmf/image.fd"), "{}", runs_by(&host, "web01"));
     let mut console = host.console("web01");
@@ -73,7 +73,7 @@ fn code_alone_takes_a_template_of_its_own_or_keeps_no_variables() {
         host.chyves(&line).ends(2).says(why);
     }
     host.ok("create a,b --image tiny --ram 64M");
-    host.ok("set a uefi_firmware=both");
+    host.ok("set a firmware=both");
     host.ok("set b fw=code");
     host.ok("start a,b");
     // The packages' own code is longer, so their template is not for this one.
@@ -89,11 +89,11 @@ fn code_alone_takes_a_template_of_its_own_or_keeps_no_variables() {
 fn firmware_in_use_is_not_deleted_and_its_name_follows() {
     let Some(host) = host("firmware::used", With::Tiny) else { return };
     host.ok(&format!("firmware import {WHOLE} --name ovmf"));
-    host.chyves("create x --size 8M uefi_firmware=ovnf").ends(3).says("no firmware image is called `ovnf`").says("`ovmf`");
-    host.chyves("set defaults uefi_firmware=tiny").ends(2).says("holds no firmware").says("it is a disk");
+    host.chyves("create x --size 8M firmware=ovnf").ends(3).says("no firmware image is called `ovnf`").says("`ovmf`");
+    host.chyves("set defaults firmware=tiny").ends(2).says("holds no firmware").says("it is a disk");
     host.ok("create web01,other --image tiny --ram 64M");
-    host.ok("set web01 uefi_firmware=ovmf");
-    host.chyves("firmware delete ovmf --yes").ends(4).says("so boot web01").says("uefi_firmware=auto");
+    host.ok("set web01 firmware=ovmf");
+    host.chyves("firmware delete ovmf --yes").ends(4).says("so boot web01").says("firmware=auto");
     host.ok("start web01");
     for line in ["firmware rename ovmf edk", "firmware delete ovmf --yes"] {
         host.chyves(line)
@@ -103,18 +103,18 @@ fn firmware_in_use_is_not_deleted_and_its_name_follows() {
             .says("`chyves stop web01` first");
     }
     host.ok("stop web01 --now");
-    host.ok("set defaults uefi_firmware=ovmf");
+    host.ok("set defaults firmware=ovmf");
     host.ok("firmware rename ovmf edk");
-    assert_eq!((host.value("web01", "uefi_firmware"), host.value("other", "uefi_firmware")), ("edk".into(), "edk".into()));
+    assert_eq!((host.value("web01", "firmware"), host.value("other", "firmware")), ("edk".into(), "edk".into()));
     host.in_folder("web01", |folder| {
         assert!(std::fs::read_to_string(folder.join("config.toml")).unwrap().contains("\"edk\""), "the copy follows");
     });
-    host.ok("set web01 uefi_firmware=auto");
+    host.ok("set web01 firmware=auto");
     host.chyves("firmware delete edk --yes").ends(4).says("so boot other, all guests below");
     host.ok("delete other");
     host.chyves("firmware delete edk --yes").ends(4).says("all guests below");
-    host.ok("unset defaults uefi_firmware");
-    host.ok("set web01 uefi_firmware=edk");
+    host.ok("unset defaults firmware");
+    host.ok("set web01 firmware=edk");
     // A clone boots with the same one, a guest of another name too.
     host.ok("clone web01 web02");
     host.ok("rename web02 web03");
@@ -124,7 +124,7 @@ fn firmware_in_use_is_not_deleted_and_its_name_follows() {
     host.ok("delete web03 --now --yes");
     // One that came from elsewhere may name what is not here.
     host.sh("zfs", &["set", "chyves:uefi_firmware=gone", &host.dataset("web01")]);
-    host.chyves("start web01").ends(3).says("no firmware image is called `gone`").says("chyves set web01 uefi_firmware=auto");
+    host.chyves("start web01").ends(3).says("no firmware image is called `gone`").says("chyves set web01 firmware=auto");
     host.ok("firmware delete edk --yes");
     host.nothing_is_left();
 }
@@ -154,7 +154,7 @@ fn variables_become_fresh_and_the_former_ones_are_kept() {
     host.chyves("firmware reset nobody").ends(3).says("no guest is called `nobody`");
     // Variables of another length are another firmware's: the guest says so before it starts, and a reset is the cure.
     host.ok(&format!("firmware import {WHOLE} --name ovmf"));
-    host.ok("set web01 uefi_firmware=ovmf");
+    host.ok("set web01 firmware=ovmf");
     host.chyves("start web01").ends(4).says("are those of another firmware").says("chyves firmware reset web01");
     host.ok("firmware web01 reset").says("its UEFI variables are fresh; the former ones are ");
     host.ok("start web01");
@@ -172,7 +172,7 @@ fn firmware_that_is_chosen_while_a_guest_runs_is_felt_at_its_reboot() {
     let mut console = host.console("web01");
     console.sees("tiny: ready 1");
     // From its next reboot on it boots with firmware, whose image is mounted for it then.
-    host.ok("set web01 loader=uefi uefi_firmware=ovmf").says("takes effect at its next start or reboot");
+    host.ok("set web01 loader=uefi firmware=ovmf").says("takes effect at its next start or reboot");
     console.types("r");
     until("the new machine", || host.processes().iter().find(|p| p.line.contains("/images/ovmf/image.fd")).map(drop));
     assert_eq!(host.zfs_get("mounted", &format!("{}/chyves/images/ovmf", host.pool)), "yes");
@@ -186,7 +186,7 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     let Some(host) = Host::new("firmware::gone", With::Tiny) else { return };
     host.make_iso();
     host.ok("image import ./tiny.iso --name disc");
-    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg eject_iso_on_n_reboot=0");
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg iso_eject_after_reboots=0");
     host.ok("start web --iso disc");
     assert_eq!(host.ok("info web --json").json()[0]["drives"][0]["missing"], false);
     // It is an image no more; the hypervisor has its file open.
@@ -207,9 +207,9 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     for line in ["list", "get web2 all", "disk list web2", "snapshot web2@a", "image list"] {
         host.ok(line);
     }
-    host.chyves("doctor").says("`web2` boots with the firmware `gone`, which is not available").says("chyves set web2 uefi_firmware=auto");
-    host.chyves("start web2").ends(3).says("no firmware image is called `gone`").says("uefi_firmware=auto");
-    host.ok("unset web2 uefi_firmware");
+    host.chyves("doctor").says("`web2` boots with the firmware `gone`, which is not available").says("chyves set web2 firmware=auto");
+    host.chyves("start web2").ends(3).says("no firmware image is called `gone`").says("firmware=auto");
+    host.ok("unset web2 firmware");
     host.chyves("doctor").is_silent_of("`gone`");
     host.ok("info web2").is_silent_of("missing:");
     host.nothing_is_left();

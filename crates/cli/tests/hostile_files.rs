@@ -54,7 +54,7 @@ fn no_hostile_file_of_an_image_reaches_the_host() {
         return Host::lacks("hostile_files::firmware", &format!("there is no {CODE} (scripts/setup installs ovmf)"));
     }
     host.ok(&format!("firmware import {CODE} --vars {VARS} --name fw"));
-    host.ok("create web --disk raw --size 2M --ram 64M loader=uefi uefi_firmware=fw");
+    host.ok("create web --disk raw --size 2M --ram 64M loader=uefi firmware=fw");
     storm(&host, &format!("{}/chyves/images/fw", host.pool), &FIRMWARE.iter().collect::<Vec<_>>(), "image.fw");
     host.ok("image verify fw");
 }

@@ -196,7 +196,7 @@ fn an_iso_that_is_no_file_is_inserted_into_no_drive() {
     host.make_iso();
     host.ok("image import ./tiny.iso --name disc");
     host.ok("image import ./tiny.iso --name good");
-    host.ok("create web01 --image tiny --ram 32M loader=bios accel=tcg eject_iso_on_n_reboot=0");
+    host.ok("create web01 --image tiny --ram 32M loader=bios accel=tcg iso_eject_after_reboots=0");
     host.ok("start web01 --iso good");
     let disc = format!("{}/chyves/images/disc", host.pool);
     for attack in [Attack::Link, Attack::Fifo, Attack::Socket, Attack::Character, Attack::Block] {

@@ -46,7 +46,7 @@ const GUESTS: [Pair; 35] = [
     pair(&["network add web"], &["network remove web net1"]),
     pair(&["create fresh --disk raw --size 1M loader=bios"], &["delete fresh", "trash empty"]),
     pair(&["image import ./disk.img --name disk"], &["image delete disk"]),
-    pair(&["set web uefi_firmware=auto loader=uefi"], &["unset web uefi_firmware", "set web loader=bios"]),
+    pair(&["set web firmware=auto loader=uefi"], &["unset web firmware", "set web loader=bios"]),
     pair(&["network add web model=e1000 mac=58:9c:fc:00:00:77"], &["network remove web net1"]),
     pair(&["network set web net0.model=e1000"], &["unset web net0.model"]),
     pair(&["set web ci.enabled=yes ci.user=ann"], &["unset web ci.enabled ci.user"]),
@@ -267,7 +267,7 @@ fn what_is_done_to_drives_of_a_guest_that_runs() {
     let Some(host) = networks::host("inverse::drives", With::Tiny) else { return };
     host.make_iso();
     host.ok("image import ./tiny.iso --name disc");
-    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg eject_iso_on_n_reboot=0");
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg iso_eject_after_reboots=0");
     host.ok("start web --iso disc");
     let drives = || host.ok("info web --json").json()[0]["drives"].clone();
     let before = drives();

@@ -64,7 +64,7 @@ fn the_users_arguments_win_and_what_they_replace_is_shown() {
 #[test]
 fn a_dry_run_shows_the_files_and_hides_the_secrets() {
     let Some(host) = host("lab_corrections::dry", &["release=14.3"]) else { return };
-    host.ok("set web01 uefi_console_output=vnc ci.enabled=yes ci.hostname=box ci.user=ann");
+    host.ok("set web01 vnc=on ci.enabled=yes ci.hostname=box ci.user=ann");
     let shown = host.ok("start web01 --dry-run");
     for text in [
         "bhyve.conf:",
@@ -221,7 +221,7 @@ fn words_that_bhyve_takes_and_passes_over_are_refused_or_written_as_they_are_mea
         host.chyves_words(&["set", "web01", &format!("bargs={words}")]).ends(2);
     }
     // bhyve takes no port without an address, so one is added.
-    host.ok("set web01 pcidev_0=fbuf,5999 uefi_console_output=serial");
+    host.ok("set web01 pcidev_0=fbuf,5999 vnc=off");
     host.ok("-v start web01 --dry-run").says("fbuf,rfb=127.0.0.1:5999");
     host.ok("unset web01 pcidev_0");
     // An empty drive, which bhyve refuses, is a controller without one.

@@ -91,7 +91,7 @@ fn thirty_devices_at_once() {
         for (n, device) in devices.iter().enumerate() {
             host.chyves_words(&["set", "web01", &format!("pcidev_{n}={device}")]).ends(0);
         }
-        host.ok("set web01 uefi_console_output=vnc");
+        host.ok("set web01 vnc=on");
         let started = runs(&host, 1);
         let line = started.err.lines().find(|l| l.starts_with("+ ") && l.contains(" bhyve -")).unwrap();
         let places = line.matches(" -s ").count();
@@ -255,9 +255,9 @@ fn what_the_host_lacks_is_told_with_the_line_to_add() {
     host.lab().set(&["securelevel=1"]).unwrap();
     refused(&host, 5).says("kern.securelevel is 1").says("kld_list=");
     host.lab().set(&["securelevel=-1"]).unwrap();
-    host.ok("set web01 auto_load_kernel_mods=no");
-    refused(&host, 5).says("auto_load_kernel_mods of `web01` is no").says("kldload -n");
-    host.ok("unset web01 auto_load_kernel_mods");
+    host.ok("set web01 load_kernel_modules=no");
+    refused(&host, 5).says("load_kernel_modules of `web01` is no").says("kldload -n");
+    host.ok("unset web01 load_kernel_modules");
     let Some(host) = self::host("lab_devices::old", &["release=14.3", "cpu=none"]) else { return };
     refused(&host, 5).says("has no VT-x or SVM with nested paging, which bhyve needs");
     let Some(host) = self::host("lab_devices::restricted", &["release=14.3", "ug=off"]) else { return };

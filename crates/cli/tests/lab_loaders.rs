@@ -221,8 +221,8 @@ fn imported_firmware_boots_guests_and_is_reset() {
         host.ok(&format!("firmware import {} --vars {} --name both", code.display(), vars.display()));
         host.ok(&format!("firmware import {} --name code", code.display()));
         host.ok("create a,b --image tiny --ram 64M");
-        host.ok("set a uefi_firmware=both");
-        host.ok("set b uefi_firmware=code");
+        host.ok("set a firmware=both");
+        host.ok("set b firmware=code");
         let images = host.mount_point().join("chyves/images");
         host.ok("-v start a").says(&format!("-l bootrom,{},", images.join("both/image.fd").display())).says("uefi-vars.fd");
         // Its own code is as long as that of the packages, so their variables are for it too.
@@ -276,7 +276,7 @@ fn a_reboot_looks_at_the_host_again_and_keeps_settings_that_can_be_used() {
             host.ok(mend);
         }
         // What is its own at that time is nobody else's: its VM object, its taps, and a display at a port of its own.
-        host.ok("set web01 uefi_console_output=vnc uefi_vnc_port=5999");
+        host.ok("set web01 vnc=on vnc_port=5999");
         host.ok("-v start web01").says("VNC display at 127.0.0.1:5999 (password in ").says("/vnc.secret)");
         let mut console = host.console("web01");
         console.sees("tiny: ready");

@@ -230,7 +230,7 @@ fn a_node_of_somebody_else_is_used_and_left() {
 #[test]
 fn by_hand_nothing_is_made_and_all_lines_are_told() {
     let Some(host) = Host::freebsd("lab_netgraph::manual", With::Tiny, &["release=14.3", "nics=em0"]) else { return };
-    host.ok("set global network_design_mode=manual");
+    host.ok("set global network_mode=manual");
     host.ok("network lan attach em0 type=netgraph").says("network plan");
     host.ok(&format!("create web --image tiny {HOOK}"));
     let before = everything(&host);

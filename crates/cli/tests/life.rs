@@ -60,9 +60,9 @@ fn a_disc_boots_comes_out_at_the_reboot_and_is_let_go() {
 #[test]
 fn a_disc_stays_as_long_as_is_said_and_as_anybody_uses_it() {
     let Some(host) = with_disc("life::disc_shared") else { return };
-    host.ok("set defaults eject_iso_on_n_reboot=2");
+    host.ok("set defaults iso_eject_after_reboots=2");
     host.ok("create a,b,c --image tiny --ram 32M loader=bios");
-    host.ok("set b eject_iso_on_n_reboot=0");
+    host.ok("set b iso_eject_after_reboots=0");
     host.ok("start a,b --iso disc");
     let (mut a, mut b) = (host.console("a"), host.console("b"));
     a.sees("tiny: ready 0");
@@ -357,7 +357,7 @@ fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
         until("the guest to be settled", || (host.state("web01") == "running").then_some(()));
     };
     host.ok("image import ./tiny.iso --name drivers");
-    host.ok("create web01 --image tiny --ram 32M loader=bios eject_iso_on_n_reboot=0");
+    host.ok("create web01 --image tiny --ram 32M loader=bios iso_eject_after_reboots=0");
     host.chyves("insert web01 disc").ends(4).says("`web01` is stopped").says("--iso disc");
     host.ok("-v start web01 --iso disc --iso drivers").says("cd-3.0-drive0").says("cd-3.1-drive0");
     let mut console = host.console("web01");
@@ -386,7 +386,7 @@ fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
     host.ok("stop web01");
 
     // A machine without a drive gets one at its next reboot, and keeps the disc until the one after.
-    host.ok("set web01 eject_iso_on_n_reboot=1");
+    host.ok("set web01 iso_eject_after_reboots=1");
     host.ok("start web01").is_silent_of("ide-cd");
     let mut console = host.console("web01");
     console.sees("tiny: ready 2");

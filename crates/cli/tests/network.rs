@@ -245,7 +245,7 @@ fn a_change_that_nobody_confirms_goes_back_whole() {
 #[test]
 fn made_by_hand_chyves_attaches_and_verifies() {
     let Some(host) = host("network::manual", With::Tiny) else { return };
-    host.ok("set global network_design_mode=manual");
+    host.ok("set global network_mode=manual");
     host.ok(&format!("create web {NIC}"));
     let before = shape(&host);
     host.chyves("start web").ends(5).says("by hand").says("ip link add name bridge0 type bridge");

@@ -42,7 +42,7 @@ fn words_of_other_programs_are_commands_or_name_them() {
     host.ok("set web cpu=2 ram=64M");
     host.ok("unset web cpu,ram");
     assert_eq!(host.value("web", "cpu"), "1");
-    host.chyves("set web vnc=on").ends(2).says("uefi_console_output=vnc");
+    host.chyves("set web display=on").ends(2).says("vnc=on");
     // Nobody completes what is chyves' own to run.
     let offered = host.chyves_words(&["_complete", "--line", "chyves "]).out;
     assert!(offered.contains("snapshot") && !offered.contains("_launch-spec") && !offered.contains("_go-back"), "{offered}");
@@ -129,7 +129,7 @@ fn a_start_shows_what_a_person_looks_for() {
     let Some(host) = Host::new("newcomer::start", With::Tiny) else { return };
     host.ok("create web,db --image tiny --ram 32M loader=bios accel=tcg");
     host.ok("create off1,off2,off3 --size 1M");
-    host.ok("set web uefi_console_output=vnc");
+    host.ok("set web vnc=on");
     host.ok("start web").says("running (pid ").says("VNC display at 127.0.0.1:").says("vnc.secret").is_silent_of("-machine");
     host.ok("info web").says("-machine q35").says(" (auto)").is_silent_of("tcg (auto)");
     let mut start = host.terminal("start db");

@@ -11,7 +11,7 @@ use std::process::Stdio;
 #[test]
 fn a_host_with_nothing_but_the_pool_lists_starts_and_rolls_back_everything() {
     let Some(host) = Host::new("recovery::fresh", With::Tiny) else { return };
-    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg net0.backend=user notes=first rcboot=1");
+    host.ok("create web --image tiny --ram 32M loader=bios accel=tcg net0.backend=user notes=first autostart=1");
     host.ok("create db --size 1M loader=bios");
     let writes = |letter: &str| {
         host.ok("start web -q");
@@ -38,7 +38,7 @@ fn a_host_with_nothing_but_the_pool_lists_starts_and_rolls_back_everything() {
     host.ok("clone web@one lu");
     host.ok("delete db");
     let told = [
-        "list -H -o name,state,cpu,ram,uuid,notes,rcboot,origin",
+        "list -H -o name,state,cpu,ram,uuid,notes,autostart,origin",
         "get all all -H",
         "snapshot list -H -p",
         "list clones -H",
@@ -109,7 +109,7 @@ fn what_others_replicate_is_foreign_until_it_is_adopted() {
     let Some(host) = Host::new("recovery::replicated", With::Image) else { return };
     let other = host.second_pool();
     host.ok(&format!("pool init {other}"));
-    host.ok("create web --image small loader=bios notes=first rcboot=1");
+    host.ok("create web --image small loader=bios notes=first autostart=1");
     let from = format!("{}@zrepl_20260101_120000_000", host.dataset("web"));
     host.sh("zfs", &["snapshot", &from]);
     let copy = format!("{other}/chyves/guests/copy");

@@ -17,7 +17,7 @@ fn what_no_start_can_use_is_refused_everywhere() {
         "disk0.pci=31:0",
         "net0.pci=31:7",
         "net0.pci=4:4:0",
-        "net0.pci=2:0 uefi_console_output=vnc",
+        "net0.pci=2:0 vnc=on",
         "cpu=3 cpu_sockets=2",
         "cpu_threads=2",
         "ci.net0.gateway=2001:db8::1",
@@ -48,6 +48,29 @@ fn what_no_start_can_use_is_refused_everywhere() {
     host.ok("set web notes=x");
     host.ok("unset defaults cpu_threads");
     host.ok("start web -n");
+}
+
+#[test]
+fn renamed_properties_keep_their_names_on_the_pool() {
+    let Some(host) = Host::new("settings::renamed", With::Image) else { return };
+    host.ok("create web --image small loader=bios uefi_console_output=vnc eject_iso_on_n_reboot=2");
+    let web = host.dataset("web");
+    let stored = |key: &str| host.sh("zfs", &["get", "-H", "-o", "value", &format!("chyves:{key}"), &web]).trim().to_owned();
+    assert_eq!((stored("uefi_console_output"), stored("eject_iso_on_n_reboot")), ("vnc".to_owned(), "2".to_owned()));
+    assert_eq!((host.value("web", "vnc"), host.value("web", "uefi_console_output")), ("on".to_owned(), "on".to_owned()));
+    host.ok("get web all").says("iso_eject_after_reboots").is_silent_of("eject_iso_on_n_reboot");
+    // An older program's snapshots, copies and streams have the same names.
+    host.ok("snapshot web@then");
+    host.ok("set web vnc=off autostart=yes");
+    assert_eq!((stored("uefi_console_output"), stored("rcboot")), ("serial".to_owned(), "1".to_owned()));
+    host.ok("snapshot rollback web@then --yes");
+    assert_eq!((stored("uefi_console_output"), stored("rcboot")), ("vnc".to_owned(), "-".to_owned()));
+    host.ok("unset web vnc");
+    assert_eq!((stored("uefi_console_output"), stored("vnc")), ("-".to_owned(), "-".to_owned()));
+    // A property that somebody set by the name that commands use is no setting, and hides none.
+    host.sh("zfs", &["set", "chyves:vnc=on", &web]);
+    assert_eq!(host.value("web", "vnc"), "off");
+    host.ok("get web all").says("chyves:vnc");
 }
 
 #[test]

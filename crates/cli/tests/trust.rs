@@ -48,8 +48,8 @@ fn attacks(canary: &str) -> Vec<(&'static str, String)> {
         ("com2", "tcp=0.0.0.0:5555".into()),
         ("tpm", "passthru,/dev/tpm0".into()),
         ("os", "custom".into()),
-        ("uefi_vnc_ip", "0.0.0.0".into()),
-        ("uefi_vnc_port", "5999".into()),
+        ("vnc_address", "0.0.0.0".into()),
+        ("vnc_port", "5999".into()),
         ("ci.password_file", "/etc/shadow".into()),
         ("bridge", "lan".into()),
         ("net0.backend", "bridge".into()),
@@ -58,7 +58,7 @@ fn attacks(canary: &str) -> Vec<(&'static str, String)> {
         ("net0.vlan", "7".into()),
         ("net0.vale", "vale7".into()),
         ("net0.netgraph", "lan:".into()),
-        ("rcboot", "1".into()),
+        ("autostart", "1".into()),
         ("disk1.source", "/dev/sda".into()),
     ]
     .to_vec()
@@ -72,7 +72,7 @@ fn a_received_guest_reaches_nothing_before_it_is_trusted() {
     host.sh("zfs", &["set", "chyves:disk1.kind=attached", &host.dataset("web")]);
     let attacks = attacks(&program);
     for (key, value) in &attacks {
-        host.sh("zfs", &["set", &format!("chyves:{key}={value}"), &host.dataset("web")]);
+        host.sh("zfs", &["set", &chyves_core::property::settings::zfs_pair(key, value), &host.dataset("web")]);
     }
     let stream = host.command(common::PROGRAM).args(["send", "web"]).output().unwrap().stdout;
     host.ok("delete web --yes --now");
@@ -93,10 +93,10 @@ fn a_received_guest_reaches_nothing_before_it_is_trusted() {
     host.ok("adopt web --drop-host-settings --dry-run").says("inherit chyves:qargs").says("removed");
     assert_eq!(host.tree(), before);
     // Trust in one key is trust in no other: the guest is this host's, and does not start.
-    host.ok("adopt web --trust=uefi_vnc_ip").says("does not start before these are trusted or removed");
-    host.chyves("start web").ends(4).says("not trusted here").says("qargs=").is_silent_of("uefi_vnc_ip=");
+    host.ok("adopt web --trust=vnc_address").says("does not start before these are trusted or removed");
+    host.chyves("start web").ends(4).says("not trusted here").says("qargs=").is_silent_of("vnc_address=");
     host.chyves("cloud-init show web").ends(4);
-    host.ok("start --boot").says("its rcboot is not trusted here");
+    host.ok("start --boot").says("its autostart is not trusted here");
     assert!(!ran.exists());
     // Each of them alone is refused, and is trusted by its key alone.
     for (key, _) in &attacks {

@@ -45,13 +45,7 @@ pub static ALL: &[Profile] = &[
     Profile {
         name: "windows",
         also: &[],
-        settings: &[
-            ("loader", "uefi"),
-            ("rtc", "localtime"),
-            ("cpu", "2"),
-            ("uefi_console_output", "vnc"),
-            ("uefi_vnc_mouse_type", "usb3"),
-        ],
+        settings: &[("loader", "uefi"), ("rtc", "localtime"), ("cpu", "2"), ("vnc", "on"), ("vnc_mouse", "usb3")],
         bus: "nvme",
         nic: "e1000",
         least: Size::mib(4096),

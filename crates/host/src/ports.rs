@@ -59,13 +59,11 @@ fn first<T>(address: IpAddr, claim: impl Fn(u16) -> Result<Option<T>>) -> Result
                 return Err(Problem::host_cant(format!("VNC cannot listen on {address}"))
                     .on(address)
                     .because(e)
-                    .hint("set uefi_vnc_ip to an address of this host"));
+                    .hint("set vnc_address to an address of this host"));
             }
         }
     }
-    Err(Problem::host_cant(format!("no port from {} to {} is free on {address}", VNC.start, VNC.end - 1))
-        .on(address)
-        .hint("set uefi_vnc_port"))
+    Err(Problem::host_cant(format!("no port from {} to {} is free on {address}", VNC.start, VNC.end - 1)).on(address).hint("set vnc_port"))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ const ALL: &str = "*";
 ///
 /// Examples:
 ///   chyves adopt web01 --dry-run
-///   chyves adopt web01 --trust=net0.bridge,rcboot --drop-host-settings
+///   chyves adopt web01 --trust=net0.bridge,autostart --drop-host-settings
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

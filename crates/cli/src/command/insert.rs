@@ -15,7 +15,7 @@ use serde_json::json;
 ///
 /// Into the first empty drive, or the one that is named, replacing the present one. QEMU does it at once; bhyve cannot
 /// change an ISO while a guest runs, so there it takes effect at the guest's next reboot. It is ejected at the reboot set by
-/// eject_iso_on_n_reboot, counted from now.
+/// iso_eject_after_reboots, counted from now.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InsertArgs {
     /// The guest

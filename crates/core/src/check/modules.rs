@@ -65,7 +65,7 @@ pub(super) fn start(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     }
     let why = match barred(state) {
         Some(why) => why,
-        None if !wants.may_load => format!("auto_load_kernel_mods of `{}` is no", wants.guest),
+        None if !wants.may_load => format!("load_kernel_modules of `{}` is no", wants.guest),
         None => return None,
     };
     let finding = Finding::fails(WHAT, format!("the kernel {}, and {why}", are_missing(&missing))).cure(line(state, &missing));

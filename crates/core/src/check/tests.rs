@@ -106,7 +106,7 @@ fn modules_are_loaded_or_told() {
     assert_eq!(modules::missing(&host.state, &wants().modules), ["vmm", "nmdm"]);
     assert_eq!(modules::missing(&recorded::host("13.5-intel").state, &wants().modules), Vec::<&str>::new());
     assert_eq!(modules::missing(&recorded::unknown().state, &wants().modules), ["vmm", "nmdm"]);
-    insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.may_load = false), @r#"fails modules: the kernel modules vmm, nmdm are missing, and auto_load_kernel_mods of `web01` is no; add to /etc/rc.conf and reboot: kld_list="vmm nmdm" (with what is in it already); or now: kldload -n vmm nmdm"#);
+    insta::assert_snapshot!(with("13.5-amd", |_| {}, |w| w.may_load = false), @r#"fails modules: the kernel modules vmm, nmdm are missing, and load_kernel_modules of `web01` is no; add to /etc/rc.conf and reboot: kld_list="vmm nmdm" (with what is in it already); or now: kldload -n vmm nmdm"#);
     insta::assert_snapshot!(with("13.5-amd", |h| h.state.securelevel = Some(1), |_| {}), @r#"fails modules: the kernel modules vmm, nmdm are missing, and kern.securelevel is 1, so that no module can be loaded; add to /etc/rc.conf and reboot: kld_list="vmm nmdm" (with what is in it already)"#);
     insta::assert_snapshot!(with("14.3-jail", |_| {}, |_| {}), @r#"fails modules: the kernel module nmdm is missing, and this is a jail, where no module can be loaded; add to /etc/rc.conf of the jail's host and reboot: kld_list="nmdm" (with what is in it already)"#);
     // All modules are loaded, so it does not matter that loading is not allowed.
@@ -292,8 +292,8 @@ fn bridges_taps_and_addresses() {
         move |h: &mut HostFacts| h.state.listens = BTreeMap::from([(text.to_owned(), why.map(str::to_owned))])
     };
     assert_eq!(with("14.3-intel", tried("127.0.0.1:0", None), vnc("127.0.0.1:0")), "");
-    insta::assert_snapshot!(with("14.3-intel", tried("10.9.9.9:0", Some("Can't assign requested address")), vnc("10.9.9.9:0")), @"fails VNC: VNC cannot listen on 10.9.9.9: Can't assign requested address; `chyves set web01 uefi_vnc_ip=…` takes an address of this host");
-    insta::assert_snapshot!(with("14.3-intel", tried("127.0.0.1:5900", Some("Address already in use")), vnc("127.0.0.1:5900")), @"fails VNC: VNC cannot listen on 127.0.0.1:5900: Address already in use; `chyves set web01 uefi_vnc_port=0` takes a port that is free; uefi_vnc_ip takes an address of this host");
+    insta::assert_snapshot!(with("14.3-intel", tried("10.9.9.9:0", Some("Can't assign requested address")), vnc("10.9.9.9:0")), @"fails VNC: VNC cannot listen on 10.9.9.9: Can't assign requested address; `chyves set web01 vnc_address=…` takes an address of this host");
+    insta::assert_snapshot!(with("14.3-intel", tried("127.0.0.1:5900", Some("Address already in use")), vnc("127.0.0.1:5900")), @"fails VNC: VNC cannot listen on 127.0.0.1:5900: Address already in use; `chyves set web01 vnc_port=0` takes a port that is free; vnc_address takes an address of this host");
 }
 
 #[test]

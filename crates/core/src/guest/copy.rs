@@ -2,6 +2,7 @@
 
 use crate::error::{Problem, Result};
 use crate::property::settings::OwnValues;
+use crate::property::stored;
 
 /// Renders the copy of a guest's own settings: TOML, sorted, one setting on each line. It is only read to restore from
 /// snapshots that store no settings themselves.
@@ -11,7 +12,7 @@ pub fn settings_copy(own: &OwnValues) -> String {
     for (key, value) in own.iter().filter(|(key, _)| !super::trust::is_record(key)) {
         // JSON strings are valid TOML basic strings.
         let quoted = |s: &str| serde_json::Value::from(s).to_string();
-        text.push_str(&format!("{} = {}\n", quoted(key), quoted(&value.value)));
+        text.push_str(&format!("{} = {}\n", quoted(&stored::key(key)), quoted(stored::value(key, &value.value))));
     }
     text
 }
@@ -50,7 +51,7 @@ pub fn read_copy(text: &str) -> Result<OwnValues> {
         };
         let known = crate::property::find(key).map_err(|_| wrong("chyves does not know the key"))?;
         if known.key != *key {
-            return Err(wrong(&format!("the key is written `{}`", known.key)));
+            return Err(wrong(&format!("the key is written `{}`", stored::key(&known.key))));
         }
         crate::property::check(&known, &own.value).map_err(|p| wrong(&p.to_string()))?;
     }
@@ -66,6 +67,8 @@ fn read_lines(text: &str) -> Result<OwnValues> {
             Problem::failed(format!("line {} of the copy of the settings is wrong", index + 1)).because(format!("{why}: {}", shown()))
         };
         let (key, value) = pair(line).ok_or_else(|| wrong("it is no `\"key\" = \"value\"`"))?;
+        let key = stored::shown_key(&key).into_owned();
+        let value = stored::shown_value(&key, &value).to_owned();
         if own.insert(key, crate::property::settings::Own { value, received: false }).is_some() {
             return Err(wrong("the key occurs twice"));
         }

@@ -2,6 +2,7 @@
 
 use super::Guest;
 use crate::property::keys::{self, DiskKey};
+use crate::property::settings::zfs_name;
 use crate::property::{Access, Known, PREFIX};
 
 /// The hint for an invalid value of this property. `set` refuses what chyves keeps itself, so each of those has another cure.
@@ -26,7 +27,7 @@ pub(super) fn cure(guest: &Guest, known: &Known) -> String {
         "owner" | "epoch" | "trust" => format!("`chyves adopt {name}` records it again"),
         trusted if trusted.starts_with(keys::TRUSTED) => format!("`chyves adopt {name}` records it again"),
         ci if ci.starts_with("ci.") => format!("`chyves cloud-init reinit {name}` records another one"),
-        _ => format!("`zfs inherit {PREFIX}{key} {}` removes it", guest.dataset),
+        _ => format!("`zfs inherit {} {}` removes it", zfs_name(key), guest.dataset),
     }
 }
 

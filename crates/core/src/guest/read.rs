@@ -37,7 +37,7 @@ impl Guest {
                 "grub-bhyve" => Loader::GrubBhyve,
                 _ => Loader::Uefi,
             },
-            firmware: Some(read.word(keys::UEFI_FIRMWARE)?).filter(|name| name != AUTO).map(|name| name.parse()).transpose()?,
+            firmware: Some(read.word(keys::FIRMWARE)?).filter(|name| name != AUTO).map(|name| name.parse()).transpose()?,
             grub_root: Some(read.word(keys::GRUB_ROOT)?).filter(|root| root != AUTO),
             loader_timeout: read.parsed(keys::LOADER_TIMEOUT)?,
             bhyveload_flags: read.words(keys::BHYVELOAD_FLAGS)?,
@@ -187,7 +187,7 @@ impl Reader<'_> {
     }
 
     fn screen(&self) -> Result<Option<ScreenSpec>> {
-        if self.word(keys::VNC)? != "vnc" {
+        if self.word(keys::VNC)? != "on" {
             return Ok(None);
         }
         let size = self.word(keys::VNC_RESOLUTION)?;

@@ -17,7 +17,7 @@ use crate::error::{Problem, Result};
 use crate::property::keys::{self, trusted};
 use crate::property::reach::Reach;
 use crate::property::settings::{Own, OwnValues, Source};
-use crate::property::{self, Scope};
+use crate::property::{self, Scope, stored};
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Release, jail};
 use crate::world::{HostFacts, World};
@@ -45,8 +45,9 @@ pub struct HostSetting {
     pub trusted: bool,
 }
 
-/// The digest that records a value as trusted.
+/// The digest that records a value as trusted. It is that of the stored key and value, so that a renamed property stays trusted.
 pub fn digest(owner: &str, key: &str, value: &str) -> String {
+    let (key, value) = (&stored::key(key), stored::value(key, value));
     let mut hash = Sha256::new();
     for part in [owner, key, value] {
         hash.update((part.len() as u64).to_be_bytes());
@@ -320,7 +321,7 @@ mod tests {
             // The setting that may prevent the jail is trusted here, and the loader is not.
             assert_eq!(on((14, 0), &[came, ("confine", "user", false)]), Some(1));
             assert_eq!(on((14, 0), &[came, ("bargs", "-G 5000", false)]), Some(1));
-            assert_eq!(on((14, 0), &[came, ("rcboot", "1", false)]), None);
+            assert_eq!(on((14, 0), &[came, ("autostart", "1", false)]), None);
         }
         assert_eq!(on((13, 5), &[("loader", "uefi", true)]), None);
         let jailed =

@@ -334,7 +334,7 @@ mod tests {
             ("bridge7.uplink", "em0"),
             ("bridge7.vlan", "5"),
             ("bridge8.uplink", "private"),
-            ("network_design_mode", "manual"),
+            ("network_mode", "manual"),
         ]))
         .unwrap();
         assert_eq!(design.mode, Mode::Manual);

@@ -49,7 +49,7 @@ const LIMITS: [&str; 4] = ["quota", "refquota", "reservation", "refreservation"]
 
 /// Keys that a unique clone does not copy: the source's identity, boot settings and history.
 fn not_taken_over(key: &str) -> bool {
-    let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "rcboot"];
+    let kept = [keys::UUID, keys::OWNER, keys::EPOCH, keys::CREATED, keys::CLONED_FROM, keys::TEMPLATE, "autostart"];
     kept.contains(&key) || OF_SNAPSHOT.contains(&key) || is_identity(key) || is_one_machine_s(key)
 }
 
@@ -424,7 +424,7 @@ mod tests {
     fn an_exact_clone_is_who_its_source_is() {
         let source = testing::guest(
             "web01",
-            &[("uuid", "old"), ("net0.mac", "58:9c:fc:00:00:01"), ("rcboot", "1"), ("template", "yes"), ("cloned_from", "x@y")],
+            &[("uuid", "old"), ("net0.mac", "58:9c:fc:00:00:01"), ("autostart", "1"), ("template", "yes"), ("cloned_from", "x@y")],
         );
         let world = testing::world(vec![source.clone()]);
         let mut wanted = request(&["web02"]);
@@ -435,7 +435,7 @@ mod tests {
         let own: Vec<String> = own.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(
             own,
-            ["net0.mac=58:9c:fc:00:00:01", "rcboot=1", "uuid=old", "cloned_from=web01@clone-20260131T120000Z-000000", "notes=n"]
+            ["autostart=1", "net0.mac=58:9c:fc:00:00:01", "uuid=old", "cloned_from=web01@clone-20260131T120000Z-000000", "notes=n"]
         );
         assert!(plan.notes[0].contains("cannot run while web01 does"));
     }

@@ -53,7 +53,7 @@ fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Resul
     if name.as_str() == AUTO {
         return Err(Problem::usage(format!("an image cannot be called `{name}`"))
             .on(name)
-            .because(format!("{}={AUTO} is the firmware of the host's packages", keys::UEFI_FIRMWARE))
+            .because(format!("{}={AUTO} is the firmware of the host's packages", keys::FIRMWARE))
             .hint("choose another name"));
     }
     match world.images.iter().find(|i| i.name == *name) {
@@ -125,7 +125,7 @@ pub fn delete(world: &World, name: &ImageName, above: &[(Dataset, OwnValues)], d
         return Err(Problem::not_now(format!("the firmware `{}` is in use", image.name))
             .on(&image.name)
             .because(format!("so boot {}", boots.join(", ")))
-            .hint("let them boot with another one: `chyves set GUEST uefi_firmware=auto`, or `chyves set defaults …`"));
+            .hint("let them boot with another one: `chyves set GUEST firmware=auto`, or `chyves set defaults …`"));
     }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: vec![(image.dataset.to_string(), doomed.guid)] });
@@ -140,18 +140,18 @@ pub fn named_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
 
 /// The guests that use an image as their firmware, by their own or inherited settings.
 pub fn booted_by<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
-    world.guests.iter().filter(|g| g.settings.value(keys::UEFI_FIRMWARE).as_deref() == Some(name.as_str())).collect()
+    world.guests.iter().filter(|g| g.settings.value(keys::FIRMWARE).as_deref() == Some(name.as_str())).collect()
 }
 
 /// Whether a dataset's own values select an image as firmware.
 fn boots_by(values: &OwnValues, name: &ImageName) -> bool {
-    values.get(keys::UEFI_FIRMWARE).is_some_and(|own| own.value == name.as_str())
+    values.get(keys::FIRMWARE).is_some_and(|own| own.value == name.as_str())
 }
 
 /// The guests whose own settings name an image; a rename of the image changes these settings.
 pub fn changed_by_name<'w>(world: &'w World, name: &ImageName) -> Vec<&'w Guest> {
     let names = |key: &str, g: &Guest| g.settings.own(key) == Some(name.as_str());
-    world.guests.iter().filter(|g| names(keys::IMAGE, g) || names(keys::UEFI_FIRMWARE, g)).collect()
+    world.guests.iter().filter(|g| names(keys::IMAGE, g) || names(keys::FIRMWARE, g)).collect()
 }
 
 /// The request of a rename, with the facts it needs.
@@ -183,12 +183,12 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     let to = world.primary()?.images().child(&request.to);
     plan.push(Action::Rename { dialect: world.host.dialect, from: image.dataset.clone(), to });
     for (on, values) in request.above.iter().filter(|(_, values)| boots_by(values, &request.from)) {
-        plan.push(change(world, on, values, vec![(keys::UEFI_FIRMWARE.into(), request.to.to_string())], Vec::new()));
+        plan.push(change(world, on, values, vec![(keys::FIRMWARE.into(), request.to.to_string())], Vec::new()));
     }
     for guest in changed_by_name(world, &request.from) {
         let own = guest.settings.own_values();
         let mut after = own.clone();
-        let named = [keys::IMAGE, keys::UEFI_FIRMWARE].into_iter().filter(|key| guest.settings.own(key) == Some(request.from.as_str()));
+        let named = [keys::IMAGE, keys::FIRMWARE].into_iter().filter(|key| guest.settings.own(key) == Some(request.from.as_str()));
         let set: Vec<Pair> = named.map(|key| (key.to_owned(), request.to.to_string())).collect();
         after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
         plan.push(change(world, &guest.dataset, own, set, Vec::new()));
@@ -334,10 +334,10 @@ mod tests {
     fn firmware_is_kept_while_somebody_boots_with_it_and_its_name_follows() {
         let mut group = testing::guest("grouped", &[]);
         let on: Dataset = "tank/chyves/guests".parse().unwrap();
-        let defaults = testing::own(&[("uefi_firmware", "tiny")]);
+        let defaults = testing::own(&[("firmware", "tiny")]);
         group.settings = crate::property::Settings::new(testing::own(&[]), vec![(on.clone(), std::sync::Arc::new(defaults.clone()))]);
-        let own = testing::guest("own", &[("uefi_firmware", "tiny")]);
-        let other = testing::guest("other", &[("uefi_firmware", "auto")]);
+        let own = testing::guest("own", &[("firmware", "tiny")]);
+        let other = testing::guest("other", &[("firmware", "auto")]);
         let world = testing::world(vec![own, group, other]);
         let refused = |world: &World, above: &[(Dataset, OwnValues)]| {
             delete(world, &"tiny".parse().unwrap(), above, &Doomed::default()).unwrap_err().causes.concat()

@@ -53,7 +53,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, firmware: Option<
         loader: spec.loader,
         firmware: firmware.map(Firmware::wanted),
         modules: modules(spec, host).into_iter().map(str::to_owned).collect(),
-        may_load: guest.settings.value(keys::AUTO_LOAD_MODULES).as_deref() != Some("no"),
+        may_load: guest.settings.value(keys::LOAD_MODULES).as_deref() != Some("no"),
         again,
         left_by_crash: matches!(guest.state, RunState::Crashed { .. }),
         paths: Vec::new(),

@@ -235,7 +235,7 @@ mod tests {
         g.state = RunState::Running;
         let world = testing::world(vec![g.clone()]);
         let mut request = set(&[("cpu", "2"), ("RAM", "512"), ("description", "it's first")]);
-        request.unset = vec!["notes".into(), "rcboot".into()];
+        request.unset = vec!["notes".into(), "autostart".into()];
         let plan = guest(&world, &g, &request).unwrap();
         insta::assert_snapshot!(plan.script(Os::Linux), @r"
         # note: web01 is running; takes effect at its next start or reboot: ram

@@ -23,8 +23,8 @@ keys! {
     RAM = "ram";
     /// The key `loader`, described in the catalogue.
     LOADER = "loader";
-    /// The key `uefi_firmware`, described in the catalogue.
-    UEFI_FIRMWARE = "uefi_firmware";
+    /// The key `firmware`, described in the catalogue.
+    FIRMWARE = "firmware";
     /// The key `grub_root`, described in the catalogue.
     GRUB_ROOT = "grub_root";
     /// The key `loader_timeout`, described in the catalogue.
@@ -53,8 +53,8 @@ keys! {
     BARGS = "bargs";
     /// The key `qargs`, described in the catalogue.
     QARGS = "qargs";
-    /// The key `auto_load_kernel_mods`, described in the catalogue.
-    AUTO_LOAD_MODULES = "auto_load_kernel_mods";
+    /// The key `load_kernel_modules`, described in the catalogue.
+    LOAD_MODULES = "load_kernel_modules";
     /// The key `rtc`, described in the catalogue.
     RTC = "rtc";
     /// The key `description`, described in the catalogue.
@@ -65,8 +65,8 @@ keys! {
     ON_REBOOT = "on_reboot";
     /// The key `on_crash`, described in the catalogue.
     ON_CRASH = "on_crash";
-    /// The key `eject_iso_on_n_reboot`, described in the catalogue.
-    EJECT = "eject_iso_on_n_reboot";
+    /// The key `iso_eject_after_reboots`, described in the catalogue.
+    EJECT = "iso_eject_after_reboots";
     /// The key `revert_to_snapshot`, described in the catalogue.
     REVERT_TO = "revert_to_snapshot";
     /// The key `revert_to_snapshot_method`, described in the catalogue.
@@ -75,16 +75,18 @@ keys! {
     STOP_TIMEOUT = "stop_timeout";
     /// The key `console_log_limit`, described in the catalogue.
     CONSOLE_LOG_LIMIT = "console_log_limit";
-    /// The key `uefi_console_output`, described in the catalogue.
-    VNC = "uefi_console_output";
-    /// The key `uefi_vnc_ip`, described in the catalogue.
-    VNC_ADDRESS = "uefi_vnc_ip";
-    /// The key `uefi_vnc_port`, described in the catalogue.
-    VNC_PORT = "uefi_vnc_port";
-    /// The key `uefi_vnc_res`, described in the catalogue.
-    VNC_RESOLUTION = "uefi_vnc_res";
-    /// The key `uefi_vnc_mouse_type`, described in the catalogue.
-    VNC_MOUSE = "uefi_vnc_mouse_type";
+    /// The key `autostart`, described in the catalogue.
+    AUTOSTART = "autostart";
+    /// The key `vnc`, described in the catalogue.
+    VNC = "vnc";
+    /// The key `vnc_address`, described in the catalogue.
+    VNC_ADDRESS = "vnc_address";
+    /// The key `vnc_port`, described in the catalogue.
+    VNC_PORT = "vnc_port";
+    /// The key `vnc_resolution`, described in the catalogue.
+    VNC_RESOLUTION = "vnc_resolution";
+    /// The key `vnc_mouse`, described in the catalogue.
+    VNC_MOUSE = "vnc_mouse";
     /// The key `ci.enabled`, described in the catalogue.
     CI_ENABLED = "ci.enabled";
     /// The key `ci.reader`, described in the catalogue.
@@ -127,8 +129,8 @@ keys! {
     GROUP_LEVELS = "group_levels";
     /// The key `bridge`, described in the catalogue.
     BRIDGE = "bridge";
-    /// The key `network_design_mode`, described in the catalogue.
-    NETWORK_MODE = "network_design_mode";
+    /// The key `network_mode`, described in the catalogue.
+    NETWORK_MODE = "network_mode";
     /// The key `image.kind`, described in the catalogue.
     IMAGE_KIND = "image.kind";
     /// The key `image.size`, described in the catalogue.

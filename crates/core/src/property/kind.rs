@@ -13,6 +13,9 @@ use uuid::Uuid;
 /// The value for firmware from the host's packages instead of an image.
 pub const AUTO: &str = "auto";
 
+/// The highest order of starting with the host.
+const LAST_TO_START: u32 = 9999;
+
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -38,6 +41,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `yes` or `no`; `on`, `off`, `true`, `false`, `1`, `0` are accepted.
     YesNo,
+    /// `on` or `off`; the words of [`Kind::YesNo`] are accepted.
+    OnOff,
+    /// The order of starting with the host, 0 for not at all; `yes` and `no` are accepted for 1 and 0.
+    Autostart,
     /// Text of one line.
     Text,
     /// Words for a command line, split by [`crate::cmd::split_words`], never by a shell.
@@ -140,6 +147,16 @@ impl Kind {
                 "no" | "off" | "false" | "0" => Ok("no".into()),
                 _ => Err(refuse("is neither yes nor no".into())),
             },
+            Self::OnOff => match Self::YesNo.canonical(text).as_deref() {
+                Ok("yes") => Ok("on".into()),
+                Ok(_) => Ok("off".into()),
+                Err(_) => Err(refuse("is neither on nor off".into())),
+            },
+            Self::Autostart => match Self::YesNo.canonical(text).as_deref() {
+                Ok("yes") => Ok("1".into()),
+                Ok(_) => Ok("0".into()),
+                Err(_) => number(text, 0, LAST_TO_START).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(0, LAST_TO_START))),
+            },
             Self::Text => line(text),
             Self::Words => match split_words(text) {
                 Ok(words) if words.is_empty() => Err(refuse("is empty".into())),
@@ -221,6 +238,8 @@ impl Kind {
             Self::Space => "a size as 8G or 1.5T, a multiple of 512 bytes".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::YesNo => "yes or no".into(),
+            Self::OnOff => "on or off".into(),
+            Self::Autostart => format!("no, yes, or a whole number up to {LAST_TO_START}"),
             Self::Text => "any text of one line".into(),
             Self::Words => "words parted by blanks; quotes keep blanks, nothing is expanded".into(),
             Self::Uuid => "a UUID, as 8a6e0804-2bd0-4672-b79d-d97027f9071a".into(),
@@ -261,6 +280,8 @@ impl Kind {
         match self {
             Self::Choice(words) => words,
             Self::YesNo => &["yes", "no"],
+            Self::OnOff => &["on", "off"],
+            Self::Autostart => &["yes", "no"],
             Self::DesignMode => &["system", "manual"],
             Self::NicAddress4 => &["dhcp", "none"],
             Self::NicAddress6 => &["auto", "dhcp", "none"],

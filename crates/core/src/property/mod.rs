@@ -15,6 +15,7 @@ pub mod keys;
 pub mod kind;
 pub mod reach;
 pub mod settings;
+pub mod stored;
 
 use crate::error::{Problem, Result, did_you_mean};
 use kind::Kind;
@@ -126,7 +127,7 @@ impl Property {
 pub struct Known {
     /// The row.
     pub property: &'static Property,
-    /// The key as it is stored, without the prefix.
+    /// The key as people see it, with its number; [`stored::key`] has the one on the pool.
     pub key: String,
 }
 
@@ -177,9 +178,9 @@ pub fn find(key: &str) -> Result<Known> {
     let bare = |name: &str| name.replace(['_', '-', '.'], "");
     let same = names.iter().find(|name| bare(name) == bare(&lower)).map(|name| format!("did you mean `{name}`?"));
     let shown = crate::value::printable(key, 60);
-    let display = matches!(lower.as_str(), "vnc" | "display" | "graphics" | "screen" | "gui" | "fbuf" | "uefi_vnc" | "vga" | "monitor");
+    let display = matches!(lower.as_str(), "display" | "graphics" | "screen" | "gui" | "fbuf" | "uefi_vnc" | "vga" | "monitor");
     let hint = if display {
-        Some("a VNC display is switched on by `uefi_console_output=vnc`".to_owned())
+        Some("a VNC display is switched on by `vnc=on`".to_owned())
     } else {
         same.or_else(|| did_you_mean(&lower, names.iter().map(String::as_str)))
     };
@@ -212,7 +213,7 @@ pub fn check(known: &Known, value: &str) -> Result<String> {
     if value.len() > VALUE_LIMIT {
         return Err(refuse(&format!("it has {} bytes, and ZFS keeps {VALUE_LIMIT}", value.len())));
     }
-    known.property.kind.canonical(value).map_err(|bad| {
+    known.property.kind.canonical(stored::shown_value(&known.key, value)).map_err(|bad| {
         let object = known.key.clone();
         refuse(&bad.why).on(object).hint_if(bad.hint)
     })
@@ -267,11 +268,11 @@ mod tests {
             ("com2", "/dev/nmdm9A", Some("uses a device")),
             ("tpm", "passthru,/dev/tpm0", Some("uses a device")),
             ("tpm", "swtpm,/run/x", Some("names a path")),
-            ("uefi_vnc_ip", "127.0.0.1", None),
-            ("uefi_vnc_ip", "::1", None),
-            ("uefi_vnc_ip", "0.0.0.0", Some("opens a port")),
-            ("uefi_vnc_port", "0", None),
-            ("uefi_vnc_port", "5901", Some("opens a port")),
+            ("vnc_address", "127.0.0.1", None),
+            ("vnc_address", "::1", None),
+            ("vnc_address", "0.0.0.0", Some("opens a port")),
+            ("vnc_port", "0", None),
+            ("vnc_port", "5901", Some("opens a port")),
             ("disk1.source", "/dev/sda", Some("names a path")),
             ("ci.password_file", "hash", None),
             ("ci.password_file", "/etc/shadow", Some("names a path")),
@@ -281,8 +282,8 @@ mod tests {
             ("loader", "bios", None),
             ("loader", "bhyveload", Some("runs a loader as root on the guest's disks")),
             ("loader", "grub-bhyve", Some("runs a loader as root on the guest's disks")),
-            ("rcboot", "0", None),
-            ("rcboot", "1", Some("starts by itself")),
+            ("autostart", "0", None),
+            ("autostart", "1", Some("starts by itself")),
             ("net0.backend", "auto", None),
             ("net0.backend", "user", Some("joins a network")),
             ("net0.backend", "bridge", Some("joins a network")),
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(find("ram").unwrap().key, "ram");
         assert_eq!(find("net12.model").unwrap().key, "net12.model");
         assert_eq!(find("memory").unwrap().key, "ram");
-        assert_eq!(find("boot").unwrap().key, "rcboot");
+        assert_eq!(find("boot").unwrap().key, "autostart");
         assert_eq!(find("x.ticket").unwrap().key, "x.ticket");
         for bad in ["net01.model", "net.model", "net+1.model", "net1000.model", "x.", "x.a b", "", "chyves:ram"] {
             assert!(find(bad).is_err(), "{bad}");

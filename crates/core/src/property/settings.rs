@@ -3,9 +3,10 @@
 //! Inheritance is computed here from the ancestors' own values, so that only local and received ones have to be read from
 //! ZFS.
 
-use super::{Known, PREFIX, Unset, catalog};
+use super::{Known, PREFIX, Unset, catalog, stored};
 use crate::value::Dataset;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The source of a value.
@@ -195,13 +196,18 @@ impl Settings {
 }
 
 /// The key in a ZFS property's name, if it has our prefix.
-pub fn key_of(zfs_name: &str) -> Option<&str> {
-    zfs_name.strip_prefix(PREFIX)
+pub fn key_of(zfs_name: &str) -> Option<Cow<'_, str>> {
+    zfs_name.strip_prefix(PREFIX).map(stored::shown_key)
 }
 
 /// The name of a key's ZFS property.
 pub fn zfs_name(key: &str) -> String {
-    format!("{PREFIX}{key}")
+    format!("{PREFIX}{}", stored::key(key))
+}
+
+/// A key and its value as ZFS stores them.
+pub fn zfs_pair(key: &str, value: &str) -> String {
+    format!("{}={}", zfs_name(key), stored::value(key, value))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::Dialect;
 use crate::cmd::Cmd;
-use crate::property::settings::zfs_name;
+use crate::property::settings::{zfs_name, zfs_pair};
 use crate::value::{Dataset, Size, SnapshotName, SnapshotRef};
 
 /// A user property and its value, the key without the prefix `chyves:`.
@@ -180,7 +180,7 @@ pub fn list_origins(pool: &str) -> Cmd {
 
 fn with_options(cmd: Cmd, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     let cmd = native.iter().fold(cmd, |cmd, (k, v)| cmd.arg("-o").arg(format!("{k}={v}")));
-    own.iter().fold(cmd, |cmd, (k, v)| cmd.arg("-o").arg(format!("{}={v}", zfs_name(k))))
+    own.iter().fold(cmd, |cmd, (k, v)| cmd.arg("-o").arg(zfs_pair(k, v)))
 }
 
 /// Creates a file system.
@@ -221,7 +221,7 @@ pub fn clone(from: &SnapshotRef, to: &Dataset, native: &[(&str, &str)], own: &[P
 
 /// Sets and clears settings of one dataset, in as few calls as the dialect allows.
 pub fn change(dialect: Dialect, on: &str, set: &[Pair], clear: &[String]) -> Vec<Cmd> {
-    let pair = |(k, v): &Pair| format!("{}={v}", zfs_name(k));
+    let pair = |(k, v): &Pair| zfs_pair(k, v);
     let mut cmds = Vec::new();
     if !set.is_empty() {
         match dialect {

@@ -7,6 +7,7 @@
 
 use crate::error::{Problem, Result};
 use crate::property::settings::{Own, OwnValues, key_of};
+use crate::property::stored;
 use std::collections::BTreeMap;
 
 /// The properties of one dataset or snapshot.
@@ -86,11 +87,12 @@ pub fn parse(output: &str, blocks: bool) -> Result<Vec<Row>> {
         last = match key_of(property) {
             Some(key) => {
                 if source == "local" || source == "received" {
-                    let own = Own { value: value.to_owned(), received: source == "received" };
-                    if row.own.insert(key.to_owned(), own).is_some() {
+                    let value = stored::shown_value(&key, value).to_owned();
+                    let own = Own { value, received: source == "received" };
+                    if row.own.insert(key.clone().into_owned(), own).is_some() {
                         return Err(pretender(name, property));
                     }
-                    Some((key.to_owned(), true))
+                    Some((key.into_owned(), true))
                 } else {
                     None
                 }
@@ -122,7 +124,7 @@ pub fn parse_one(name: &str, output: &str) -> Option<Row> {
         };
         let row = row.get_or_insert_with(|| Row { name: name.to_owned(), ..Row::default() });
         let known = match key_of(property) {
-            Some(key) => row.own.contains_key(key),
+            Some(key) => row.own.contains_key(key.as_ref()),
             None => row.native.contains_key(property),
         };
         if known {
@@ -131,8 +133,9 @@ pub fn parse_one(name: &str, output: &str) -> Option<Row> {
         last = match key_of(property) {
             _ if known => None,
             Some(key) if source == "local" || source == "received" => {
-                let own = Own { value: value.to_owned(), received: source == "received" };
-                Some(&mut row.own.entry(key.to_owned()).or_insert(own).value)
+                let value = stored::shown_value(&key, value).to_owned();
+                let own = Own { value, received: source == "received" };
+                Some(&mut row.own.entry(key.into_owned()).or_insert(own).value)
             }
             Some(_) => None,
             None => Some(row.native.entry(property.to_owned()).or_insert(value.to_owned())),
@@ -210,6 +213,16 @@ mod tests {
         assert_eq!(parse_one("t/a", GOOD), None);
         let inherited = "t/a\ttype\t-\tf\nt/a\tchyves:cpu\tinherited from t\tx\nmore\n";
         assert!(parse_one("t/a", inherited).unwrap().own.is_empty());
+    }
+
+    #[test]
+    fn a_renamed_property_is_read_by_the_name_that_people_use() {
+        let stored = "t/a\ttype\t-\tfilesystem\nt/a\tchyves:uefi_console_output\tlocal\tvnc\nt/a\tchyves:trusted.rcboot\tlocal\tx\n\
+            t/a\tchyves:vnc\tlocal\toff\n";
+        for row in [&parse(stored, true).unwrap()[0], &parse_one("t/a", stored).unwrap()] {
+            let own: Vec<_> = row.own.iter().map(|(key, own)| (key.as_str(), own.value.as_str())).collect();
+            assert_eq!(own, [("chyves:vnc", "off"), ("trusted.autostart", "x"), ("vnc", "on")]);
+        }
     }
 
     #[test]

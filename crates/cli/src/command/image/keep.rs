@@ -184,14 +184,14 @@ fn not_running(session: &Session, image: &Image) -> Result<()> {
     } else {
         Problem::not_now(format!("the image `{}` is in an optical drive", image.name))
             .because(format!("of {names}"))
-            .hint("it is ejected when the guest is off, or at the reboot set by eject_iso_on_n_reboot")
+            .hint("it is ejected when the guest is off, or at the reboot set by iso_eject_after_reboots")
     }
     .on(&image.name))
 }
 
 /// Refuses settings that name missing firmware.
 pub(crate) fn firmware_is_there(session: &Session, settings: &[(String, String)]) -> Result<()> {
-    let wanted = settings.iter().filter(|(key, _)| property::find(key).is_ok_and(|known| known.key == keys::UEFI_FIRMWARE));
+    let wanted = settings.iter().filter(|(key, _)| property::find(key).is_ok_and(|known| known.key == keys::FIRMWARE));
     let names: Vec<ImageName> = wanted.filter(|(_, value)| !value.eq_ignore_ascii_case(AUTO)).filter_map(|(_, v)| v.parse().ok()).collect();
     if names.is_empty() {
         return Ok(());

@@ -10,7 +10,7 @@ use chyves_host::observe::Look;
 use std::collections::BTreeMap;
 
 /// The property that determines whether and when a guest starts.
-const KEY: &str = "rcboot";
+const KEY: &str = "autostart";
 
 /// Starts them: those with the same number concurrently, and before those with a lower number. A failure does not keep the
 /// others from being started.
@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
             }
             (Ok(_), None) if trust::check(&world, guest, "start").is_err() => {
                 session.ui.warn(&format!(
-                    "{0} does not start with this host: its rcboot is not trusted here; `chyves adopt {0} --trust=rcboot` trusts it",
+                    "{0} does not start with this host: its autostart is not trusted here; `chyves adopt {0} --trust=autostart` trusts it",
                     guest.name
                 ));
             }
@@ -42,7 +42,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
         }
     }
     if groups.is_empty() && wrong.is_empty() {
-        session.ui.say("no guest starts with the host; `chyves set GUEST rcboot=1` enables it");
+        session.ui.say("no guest starts with the host; `chyves set GUEST autostart=yes` enables it");
         return Ok(());
     }
     let groups: Vec<Vec<GuestName>> = groups.into_values().rev().collect();

@@ -37,14 +37,14 @@ pub(crate) struct Args {
     /// The guests
     #[arg(required_unless_present = "boot", value_name = "GUEST")]
     guests: Vec<String>,
-    /// Start the guests with rcboot set, higher numbers first
+    /// Start the guests with autostart set, higher numbers first
     #[arg(long, conflicts_with_all = ["guests", "foreground", "iso"])]
     boot: bool,
     /// Stay in the foreground until the guest ends, for daemon(8), systemd and the like
     #[arg(short, long)]
     foreground: bool,
     /// Put that ISO into a drive of each, several into several drives; the first one is booted before the disks, and all
-    /// are ejected at the reboot set by eject_iso_on_n_reboot
+    /// are ejected at the reboot set by iso_eject_after_reboots
     #[arg(long, value_name = "IMAGE")]
     iso: Vec<ImageName>,
 }

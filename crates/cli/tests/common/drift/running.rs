@@ -13,7 +13,7 @@ const GENTLE: [&str; 7] = ["set", "unset", "disk set", "network add", "snapshot 
 
 /// Starts a guest with a second disk, whose ends are marked, on the bridge `lan`.
 fn start(host: &Host, name: &str, like: &str) {
-    host.ok(&format!("create {name} {like} net0.bridge=lan eject_iso_on_n_reboot=0"));
+    host.ok(&format!("create {name} {like} net0.bridge=lan iso_eject_after_reboots=0"));
     host.ok(&format!("disk add {name} 1M --kind raw"));
     host.in_folder(name, |folder| {
         mark(&folder.join("disk1.raw"), 0, "first-of-disk1");

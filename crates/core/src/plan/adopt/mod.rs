@@ -6,7 +6,7 @@ use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::guest::trust::{self, HostSetting};
 use crate::property::keys::{self, DiskKey};
-use crate::property::settings::{Own, Source};
+use crate::property::settings::{Own, Source, zfs_name};
 use crate::value::Dataset;
 use crate::world::World;
 use crate::zfs::guard;
@@ -283,7 +283,8 @@ fn notes(guest: &Guest, fates: &[(HostSetting, Fate)]) -> Vec<String> {
     }
     for setting in of(Fate::Untrusted) {
         if let Source::Inherited(from) = &setting.source {
-            notes.push(format!("{} is set on {from}, from where it is removed by: zfs inherit chyves:{0} {from}", setting.property));
+            let stored = zfs_name(&setting.property);
+            notes.push(format!("{} is set on {from}, from where it is removed by: zfs inherit {stored} {from}", setting.property));
         }
     }
     if guest.foreign.is_some() {

@@ -53,11 +53,12 @@ fn two_guests_are_never_one_machine() {
 fn settings_that_reach_the_host_are_decided_on() {
     // Trust records that came with the guest are ignored, even correct ones.
     let forged = trust::digest(&HOST.to_string(), "qargs", "-S");
-    let pairs = [("qargs", "-S"), ("rcboot", "1"), ("cpu", "2"), ("trust", "listed"), ("trusted.qargs", &forged), ("trusted.bargs", "x")];
+    let pairs =
+        [("qargs", "-S"), ("autostart", "1"), ("cpu", "2"), ("trust", "listed"), ("trusted.qargs", &forged), ("trusted.bargs", "x")];
     let g = foreign("web", &pairs);
     let world = testing::world(Vec::new());
     let refused = adopt(&world, &g, &[], &Request::default()).unwrap_err();
-    assert_eq!((refused.code.exit_code(), refused.causes), (4, vec!["qargs rcboot".to_owned()]));
+    assert_eq!((refused.code.exit_code(), refused.causes), (4, vec!["autostart qargs".to_owned()]));
     let all = text(&g, &trusting(Trust::All));
     assert!(all.contains("chyves:trusted.rcboot=") && all.contains("inherit chyves:trusted.bargs"), "{all}");
     assert!(!all.contains("inherit chyves:trusted.qargs") && !all.contains("inherit chyves:qargs"), "{all}");

@@ -1,7 +1,7 @@
 //! Selects the firmware that a guest boots with, and plans `firmware reset`, which restores its variables from the
 //! template.
 //!
-//! `uefi_firmware` names an image: its file holds the code, and the template of variables, if any, is beside it. Without a
+//! `firmware` names an image: its file holds the code, and the template of variables, if any, is beside it. Without a
 //! name the firmware of the host's packages is used. Every guest has its own copy of the template.
 //!
 //! Not here: splitting a file into code and variables (chyves-host `import::firmware`), the VM's description
@@ -147,7 +147,7 @@ fn of_guest(problem: Problem, guest: &Guest, name: &ImageName) -> Problem {
     problem
         .within(format!("`{}` boots with the firmware `{name}`, which is not available", guest.name))
         .on(&guest.name)
-        .hint(format!("or let it boot with that of the packages: `chyves set {} uefi_firmware=auto`", guest.name))
+        .hint(format!("or let it boot with that of the packages: `chyves set {} firmware=auto`", guest.name))
 }
 
 /// Plans to restore a guest's variables from the template. The former ones are kept beside them.

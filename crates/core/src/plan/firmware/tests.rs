@@ -30,7 +30,7 @@ fn guest(more: &[(&str, &str)]) -> Guest {
 
 /// The plan of a start, as a script.
 fn started(firmware: &str, host: HostFacts) -> String {
-    let g = guest(&[("uefi_firmware", firmware)]);
+    let g = guest(&[("firmware", firmware)]);
     let os = host.os;
     start(&with_firmware(&g, host), &g, &Request::default()).unwrap().script(os)
 }
@@ -85,24 +85,24 @@ fn on_arm64_the_image_is_all() {
 #[test]
 fn firmware_that_is_not_there_is_told_before_the_start_and_before_a_reboot() {
     for (name, why) in [("splt", "no firmware image is called `splt`"), ("tiny", "the image `tiny` holds no firmware")] {
-        let g = guest(&[("uefi_firmware", name)]);
+        let g = guest(&[("firmware", name)]);
         let world = with_firmware(&g, testing::freebsd());
         let at_reboot = Request { occasion: Occasion::Reboot(1), ..Request::default() };
         for problem in [start(&world, &g, &Request::default()).unwrap_err(), launch(&world, &g, &at_reboot).unwrap_err()] {
             assert_eq!(problem.message, format!("`web01` boots with the firmware `{name}`, which is not available"));
-            assert!(problem.causes[0].contains(why) && problem.hints.iter().any(|h| h.contains("uefi_firmware=auto")), "{problem:?}");
+            assert!(problem.causes[0].contains(why) && problem.hints.iter().any(|h| h.contains("firmware=auto")), "{problem:?}");
         }
     }
-    let g = guest(&[("uefi_firmware", "splt")]);
+    let g = guest(&[("firmware", "splt")]);
     assert!(start(&with_firmware(&g, testing::freebsd()), &g, &Request::default()).unwrap_err().hints[0].contains("`split`"));
     // A guest that does not boot by UEFI firmware is not affected.
-    let g = guest(&[("uefi_firmware", "splt"), ("loader", "bios")]);
+    let g = guest(&[("firmware", "splt"), ("loader", "bios")]);
     assert!(start(&testing::world(vec![g.clone()]), &g, &Request::default()).is_ok());
 }
 
 #[test]
 fn firmware_that_the_hypervisor_would_not_take_is_refused() {
-    let g = guest(&[("uefi_firmware", "bare")]);
+    let g = guest(&[("firmware", "bare")]);
     for (host, size, why) in [
         (testing::freebsd(), 4097, "has 4097 bytes, which is not a multiple of the page size"),
         (testing::freebsd(), 17 << 20, "has 17M, and bhyve takes 16M"),
@@ -117,7 +117,7 @@ fn firmware_that_the_hypervisor_would_not_take_is_refused() {
 
 #[test]
 fn a_reset_keeps_the_former_variables_and_leaves_everything_as_it_was_found() {
-    let g = guest(&[("uefi_firmware", "split")]);
+    let g = guest(&[("firmware", "split")]);
     let plan = reset(&with_firmware(&g, testing::freebsd()), &g, &testing::moment(1)).unwrap();
     insta::assert_snapshot!(plan.script(Os::FreeBsd), @r"
     # mount tank/chyves/images/split if it is not mounted, for as long as it is used
@@ -144,5 +144,5 @@ fn what_has_no_variables_or_is_no_stopped_guest_is_not_reset() {
     assert!(why(&[], RunState::Running).contains("cannot reset the firmware of `web01` while it is running"));
     assert!(why(&[("template", "yes")], RunState::Stopped).contains("template"));
     assert!(why(&[("loader", "bhyveload")], RunState::Stopped).contains("boots without UEFI firmware"));
-    assert!(why(&[("uefi_firmware", "bare")], RunState::Stopped).contains("keeps no variables"));
+    assert!(why(&[("firmware", "bare")], RunState::Stopped).contains("keeps no variables"));
 }

@@ -55,7 +55,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         return Ok(planned);
     }
     if facts.design.mode == Mode::Manual {
-        planned.plan.notes.push("networks are managed by hand on this host (network_design_mode=manual)".into());
+        planned.plan.notes.push("networks are managed by hand on this host (network_mode=manual)".into());
     }
     routes::can_move(&intents)?;
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());

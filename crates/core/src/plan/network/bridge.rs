@@ -137,9 +137,10 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let mut planned = Planned::default();
     write(world, root, set, clear, &mut planned.plan);
     if facts.design.mode == Mode::Manual {
-        planned.plan.notes.push(
-            "networks are managed by hand on this host (network_design_mode=manual): `chyves network plan` shows what is missing".into(),
-        );
+        planned
+            .plan
+            .notes
+            .push("networks are managed by hand on this host (network_mode=manual): `chyves network plan` shows what is missing".into());
         return Ok(planned);
     }
     let before = there.cloned();

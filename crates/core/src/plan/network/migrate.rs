@@ -26,8 +26,8 @@ use crate::zfs::args::Pair;
 pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName, to: &IfName) -> Result<Planned> {
     let root = world.primary()?;
     if facts.design.mode == Mode::Manual {
-        return Err(Problem::not_now("networks are managed by hand on this host (network_design_mode=manual)")
-            .hint("`chyves set global network_design_mode=system`"));
+        return Err(Problem::not_now("networks are managed by hand on this host (network_mode=manual)")
+            .hint("`chyves set global network_mode=system`"));
     }
     let old = facts.design.must(from.as_str())?.clone();
     let to = facts.design.find(to.as_str()).map_or(to, |s| &s.name).clone();

@@ -212,7 +212,7 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
             Close::By(_) => {
                 return Err(Problem::host_cant(format!("`{target}` differs from its configuration: {}", difference.says))
                     .on(target)
-                    .because("networks are managed by hand on this host (network_design_mode=manual)")
+                    .because("networks are managed by hand on this host (network_mode=manual)")
                     .hint("`chyves network plan` shows the commands"));
             }
             Close::Cant(problem) => return Err(problem.within(format!("net{} cannot be moved to `{target}`", net.number)).on(target)),

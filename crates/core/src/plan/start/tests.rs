@@ -87,7 +87,7 @@ fn a_warning_is_a_note_of_the_plan() {
 #[test]
 fn a_screen_is_on_loopback_with_a_secret_that_no_plan_shows() {
     let mut settings = USUAL.to_vec();
-    settings.extend([("uefi_console_output", "vnc"), ("loader", "bios")]);
+    settings.extend([("vnc", "on"), ("loader", "bios")]);
     let g = testing::guest("web01", &settings);
     let world = testing::world(vec![g.clone()]);
     let text = start(&world, &g, &request()).unwrap().script(Os::Linux);
@@ -146,7 +146,7 @@ fn a_disc_is_borrowed_booted_first_and_remembered() {
 
 #[test]
 fn at_its_reboot_the_disc_is_out_and_the_drive_stays() {
-    let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw"), ("eject_iso_on_n_reboot", "2")]);
+    let g = testing::guest("web01", &[("loader", "bios"), ("disk0.kind", "raw"), ("iso_eject_after_reboots", "2")]);
     let world = with_disc(&g);
     let at = |n| launch(&world, &g, &disc_request("install75", Occasion::Reboot(n))).unwrap().launch;
     assert_eq!(at(1).again, ["--drive", "install75@0"]);

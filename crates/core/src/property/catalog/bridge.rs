@@ -14,7 +14,8 @@ const OF_BRIDGE: Property = Property { scope: Scope::Global, effect: Effect::App
 /// The rows.
 pub(super) static ROWS: &[Property] = &[
     Property {
-        key: "network_design_mode",
+        key: "network_mode",
+        aliases: &["network_design_mode"],
         kind: Kind::DesignMode,
         unset: Unset::Value("system"),
         summary: "who makes bridges, VLANs and taps",

@@ -8,13 +8,13 @@ use crate::property::{Effect, Property, Unset};
 /// The rows.
 pub(super) static ROWS: &[Property] = &[
     Property {
-        key: "rcboot",
-        kind: Kind::Count { min: 0, max: 9999 },
+        key: "autostart",
+        kind: Kind::Autostart,
         unset: Unset::Value("0"),
         effect: Effect::Now,
         summary: "whether the guest starts with the host",
         detail: "0 is no; guests with higher numbers start earlier, those with the same side by side. It is `chyves start --boot` that starts them, which the service of this host runs.",
-        aliases: &["boot", "autostart"],
+        aliases: &["rcboot", "boot"],
         reach: Reaches::When { words: "starts by itself, where it is not 0", of: reach::boot },
         ..BASE
     },
@@ -47,7 +47,8 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
-        key: "eject_iso_on_n_reboot",
+        key: "iso_eject_after_reboots",
+        aliases: &["eject_iso_on_n_reboot"],
         kind: Kind::Count { min: 0, max: 9999 },
         unset: Unset::Value("1"),
         summary: "at which reboot an ISO is taken out of its drive",

@@ -64,12 +64,12 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
-        key: "uefi_firmware",
+        key: "firmware",
         kind: Kind::Firmware,
         unset: Unset::Value("auto"),
         summary: "the firmware that a guest with loader=uefi boots with",
         detail: "auto is that of the host's packages (edk2-bhyve, ovmf). Else the name of an image that `chyves firmware import` brought in. The guest's variables are a copy of the firmware's template; for code that came without one, of the packages' template where their own code is as long, and else what the guest changes is lost when it is off. Variables of another length belong to another firmware: then the guest does not start before `chyves firmware reset`.",
-        aliases: &["fw"],
+        aliases: &["uefi_firmware", "fw"],
         reach: Reaches::Never,
         ..BASE
     },
@@ -220,7 +220,8 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
-        key: "auto_load_kernel_mods",
+        key: "load_kernel_modules",
+        aliases: &["auto_load_kernel_mods"],
         kind: Kind::YesNo,
         unset: Unset::Value("yes"),
         summary: "whether a start may load kernel modules",

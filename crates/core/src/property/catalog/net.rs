@@ -77,7 +77,7 @@ pub(super) static ROWS: &[Property] = &[
         scope: Scope::GuestOnly,
         unset: Unset::Derived("from the guest's uuid and the NIC's number"),
         summary: "the tap of NIC n",
-        detail: "One of that name that is there and free is used and left; where there is none it is made and removed with the VM. With network_design_mode=manual it must be there.",
+        detail: "One of that name that is there and free is used and left; where there is none it is made and removed with the VM. With network_mode=manual it must be there.",
         reach: Reaches::Always(Reach::UsesDevice),
         ..BASE
     },

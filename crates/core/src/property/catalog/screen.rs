@@ -8,16 +8,18 @@ use crate::property::{Property, Unset};
 /// The rows.
 pub(super) static ROWS: &[Property] = &[
     Property {
-        key: "uefi_console_output",
-        kind: Kind::Choice(&["serial", "vnc"]),
-        unset: Unset::Value("serial"),
-        summary: "whether the guest has a display",
-        detail: "vnc adds a display that is reached by VNC; the serial console stays.",
+        key: "vnc",
+        kind: Kind::OnOff,
+        unset: Unset::Value("off"),
+        aliases: &["uefi_console_output"],
+        summary: "whether the guest has a VNC display",
+        detail: "on adds a display that is reached by VNC; the serial console stays.",
         reach: Reaches::Never,
         ..BASE
     },
     Property {
-        key: "uefi_vnc_ip",
+        key: "vnc_address",
+        aliases: &["uefi_vnc_ip"],
         kind: Kind::Address,
         unset: Unset::Value("127.0.0.1"),
         summary: "the address that VNC listens on",
@@ -26,7 +28,8 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
-        key: "uefi_vnc_port",
+        key: "vnc_port",
+        aliases: &["uefi_vnc_port"],
         kind: Kind::Count { min: 0, max: 65535 },
         unset: Unset::Value("0"),
         summary: "the port that VNC listens on",
@@ -35,7 +38,8 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
-        key: "uefi_vnc_res",
+        key: "vnc_resolution",
+        aliases: &["uefi_vnc_res"],
         kind: Kind::Resolution,
         unset: Unset::Value("1024x768"),
         summary: "the size of the display",
@@ -44,7 +48,8 @@ pub(super) static ROWS: &[Property] = &[
         ..BASE
     },
     Property {
-        key: "uefi_vnc_mouse_type",
+        key: "vnc_mouse",
+        aliases: &["uefi_vnc_mouse_type"],
         kind: Kind::Choice(&["ps2", "usb3"]),
         unset: Unset::Value("usb3"),
         summary: "the pointer that the display has",

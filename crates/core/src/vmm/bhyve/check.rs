@@ -88,7 +88,7 @@ pub fn check(machine: &Machine, host: &BhyveHost) -> Vec<Problem> {
     if machine.devices().values().filter(|device| device.word() == "xhci").count() > 1 {
         found.push(
             Problem::usage("bhyve has one USB controller (xhci) in a VM")
-                .hint("remove the pcidev_{n} with xhci, or `chyves set GUEST uefi_vnc_mouse_type=ps2` for no USB tablet"),
+                .hint("remove the pcidev_{n} with xhci, or `chyves set GUEST vnc_mouse=ps2` for no USB tablet"),
         );
     }
     // Releases without any user network are reported below.
@@ -127,7 +127,7 @@ fn device_needs(device: &Device) -> Vec<(Feature, &'static str)> {
         Device::FrameBuffer(screen) => {
             let ScreenSize { width, height } = screen.size;
             let large =
-                (width > 1920 || height > 1200).then_some((Feature::LargeScreen, "`chyves set GUEST uefi_vnc_res=1920x1200` or less"));
+                (width > 1920 || height > 1200).then_some((Feature::LargeScreen, "`chyves set GUEST vnc_resolution=1920x1200` or less"));
             let socket = matches!(screen.listen, VncListen::Unix(_)).then_some((Feature::VncSocket, "let VNC listen on an address"));
             large.into_iter().chain(socket).collect()
         }
@@ -200,8 +200,8 @@ fn arm64(machine: &Machine) -> Vec<Problem> {
     let mut refuse = |what: &str, cure: &str| found.push(Problem::host_cant(format!("bhyve on arm64 has no {what}")).hint(cure));
     for device in machine.devices().values() {
         match device {
-            Device::FrameBuffer(_) => refuse("frame buffer", "`chyves set GUEST uefi_console_output=serial`"),
-            Device::Tablet => refuse("USB tablet", "`chyves set GUEST uefi_vnc_mouse_type=ps2`"),
+            Device::FrameBuffer(_) => refuse("frame buffer", "`chyves set GUEST vnc=off`"),
+            Device::Tablet => refuse("USB tablet", "`chyves set GUEST vnc_mouse=ps2`"),
             Device::Passthru(_) => refuse("passthrough", "unset its pcidev_{n}: `chyves get GUEST all` shows them"),
             Device::HostBridge(_)
             | Device::Lpc

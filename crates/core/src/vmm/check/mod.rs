@@ -88,8 +88,7 @@ fn singles(spec: &Spec, found: &mut Vec<Problem>) {
     }
     if count("fbuf") > 1 {
         found.push(
-            Problem::usage("a VM has at most one frame buffer")
-                .hint("unset the pcidev_{n} with fbuf; the display is a matter of uefi_console_output=vnc"),
+            Problem::usage("a VM has at most one frame buffer").hint("unset the pcidev_{n} with fbuf; the display is a matter of vnc=on"),
         );
     }
     let uarts = spec.devices.iter().filter_map(|(_, device)| if let Device::Uart(uart) = device { Some(&uart.end) } else { None });

@@ -73,7 +73,7 @@ fn one_lpc_and_one_frame_buffer() {
     a VM has one LPC bridge, which is at 31:0 already
       hint: unset the pcidev_{n} with lpc
     a VM has at most one frame buffer
-      hint: unset the pcidev_{n} with fbuf; the display is a matter of uefi_console_output=vnc
+      hint: unset the pcidev_{n} with fbuf; the display is a matter of vnc=on
     ");
     assert_eq!(wrong(with(vec![(PciPlace::on(31, 0), Device::Lpc)])), "nothing");
 }

@@ -285,7 +285,7 @@ fn virtio_console(room: &mut Room<'_>, place: PciPlace, id: &str, console: &Virt
 
 fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> Result<()> {
     if screen.wait {
-        return Err(cant("QEMU cannot wait for the first viewer", "set uefi_vnc_pause_until_client_connect=no"));
+        return Err(cant("QEMU cannot wait for the first viewer", "remove `wait` from the device's options"));
     }
     let device = room.at("VGA", "screen", place).set("xres", screen.size.width).set("yres", screen.size.height);
     room.args.put("-device", device);
@@ -294,7 +294,7 @@ fn frame_buffer(room: &mut Room<'_>, place: PciPlace, screen: &FrameBuffer) -> R
         VncListen::Tcp(address) => {
             let display = address.port().checked_sub(VNC_BASE).ok_or_else(|| {
                 Problem::usage(format!("QEMU's VNC takes ports from {VNC_BASE} on, not {}", address.port()))
-                    .hint("set uefi_vnc_port=5900 or higher, or 0")
+                    .hint("set vnc_port=5900 or higher, or 0")
             })?;
             match address.ip() {
                 std::net::IpAddr::V4(ip) => format!("{ip}:{display}"),

@@ -201,7 +201,7 @@ fn every_device() {
       -vnc
       127.0.0.1:1
     fbuf, all
-      refused: QEMU cannot wait for the first viewer; set uefi_vnc_pause_until_client_connect=no
+      refused: QEMU cannot wait for the first viewer; remove `wait` from the device's options
     fbuf, socket
       VGA,id=screen,addr=05.0,xres=1024,yres=768
       -vnc
@@ -365,7 +365,7 @@ fn what_qemu_can_t_do_is_refused_with_the_way_round() {
     QEMU's q35 has no PCI bus 1
       hint: choose a slot on bus 0, from 4:0 to 30:7
     QEMU's VNC takes ports from 5900 on, not 80
-      hint: set uefi_vnc_port=5900 or higher, or 0
+      hint: set vnc_port=5900 or higher, or 0
     the path of a UNIX socket is too long: `/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`: it has 121 bytes, the system takes 107
       hint: choose a shorter path
     ");

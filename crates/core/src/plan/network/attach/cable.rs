@@ -68,7 +68,7 @@ impl Work<'_> {
             None if self.room.design.mode == Mode::Manual => {
                 return Err(Problem::host_cant(format!("there is no tap `{tap}` for net{} of `{}`", net.number, guest.name))
                     .on(&guest.name)
-                    .because("networks are managed by hand on this host (network_design_mode=manual)")
+                    .because("networks are managed by hand on this host (network_mode=manual)")
                     .hint(by_hand_commands(self.host.os, &tap, &net.bridge, mtu))
                     .hint(format!("or name one that is there: `chyves set {} net{}.tap=…`", guest.name, net.number)));
             }

@@ -13,7 +13,7 @@ pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) 
     let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
     let problem = Problem::host_cant(format!("there is no bridge `{name}`"));
     let problem = match room.design.mode {
-        Mode::Manual => problem.because("networks are managed by hand on this host (network_design_mode=manual)").hint(format!(
+        Mode::Manual => problem.because("networks are managed by hand on this host (network_mode=manual)").hint(format!(
             "make it: {}",
             shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None, filters: false })
         )),
@@ -30,7 +30,7 @@ pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) 
 pub(super) fn by_hand(name: &IfName, says: &str) -> Problem {
     Problem::host_cant(format!("`{name}` differs from its configuration: {says}"))
         .on(name)
-        .because("networks are managed by hand on this host (network_design_mode=manual)")
+        .because("networks are managed by hand on this host (network_mode=manual)")
         .hint("`chyves network plan` shows the commands")
 }
 

@@ -197,9 +197,9 @@ fn each_refusal_names_its_cause_and_its_cure() {
         (&[("bridge0.private", "yes")], vec![(tap, tap_in_use)], NIC, "in use"),
         (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Tap))], NIC, "nothing shows"),
         (&[("bridge0.private", "yes")], vec![(tap, Interface::new(IfKind::Pair))], NIC, "one end of a pair"),
-        (&[("network_design_mode", "manual")], vec![], NIC, "by hand"),
-        (&[("network_design_mode", "manual")], vec![("bridge0", bridge_of(&[]))], NIC, "there is no tap"),
-        (&[("bridge0.private", "yes"), ("network_design_mode", "manual")], vec![("bridge0", bridge_of(&["em0"]))], NIC, "is an uplink"),
+        (&[("network_mode", "manual")], vec![], NIC, "by hand"),
+        (&[("network_mode", "manual")], vec![("bridge0", bridge_of(&[]))], NIC, "there is no tap"),
+        (&[("bridge0.private", "yes"), ("network_mode", "manual")], vec![("bridge0", bridge_of(&["em0"]))], NIC, "is an uplink"),
     ];
     for (design, more, settings, why) in cases {
         let text = start(Os::Linux, (6, 1), design, &more, settings);
@@ -391,10 +391,10 @@ fn nics_come_and_go() {
 
 #[test]
 fn manual_changes_nothing_but_the_settings() {
-    let design = &[("network_design_mode", "manual")];
+    let design = &[("network_mode", "manual")];
     let text = change(design, &[], "bridge0", &Wish::Private(Vec::new()));
     assert!(text.contains("zfs set chyves:bridge0.private=yes") && !text.contains("ip link"), "{text}");
-    assert_eq!(Design::read(&own(&[("network_design_mode", "auto")])).unwrap().mode, Mode::System);
+    assert_eq!(Design::read(&own(&[("network_mode", "auto")])).unwrap().mode, Mode::System);
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn a_start_brings_up_what_its_bridge_wants_beside_interfaces() {
     // On FreeBSD the packet filter is left to the administrator; the DHCP server is not.
     let text = start(Os::FreeBsd, (14, 3), design, &[], NIC);
     assert!(!text.contains("rules") && text.contains("dnsmasq --conf-file"), "{text}");
-    let by_hand = [&[("network_design_mode", "manual")][..], design].concat();
+    let by_hand = [&[("network_mode", "manual")][..], design].concat();
     let there = Interface { addresses: vec!["10.9.0.1/24".parse().unwrap()], ..bridge_of(&[]) };
     let refused = start(Os::Linux, (6, 1), &by_hand, &[("bridge0", there)], NIC);
     assert!(refused.contains("are not loaded") && refused.contains("network plan"), "{refused}");

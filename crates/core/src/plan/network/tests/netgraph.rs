@@ -139,7 +139,7 @@ fn each_refusal_of_netgraph_names_its_cause_and_its_cure() {
     let em7 = |of: &str| ("em7", Interface { bridge: Some(of.into()), ..Interface::new(IfKind::Physical) });
     let bare = There { uplink: None, ..BARE };
     let theirs = There { mark: "", ..bare };
-    let by_hand = [LAN, &[("network_design_mode", "manual")]].concat();
+    let by_hand = [LAN, &[("network_mode", "manual")]].concat();
     let em9 = [&LAN[..2], &[("bridge7.uplink", "em9")]].concat();
     let em7_up = [&LAN[..2], &[("bridge7.uplink", "em7")]].concat();
     let lo = [&LAN[..2], &[("bridge7.uplink", "lo0")]].concat();

@@ -70,7 +70,7 @@ fn values_that_no_start_can_use_are_refused_where_they_are_set() {
             &[("ci.net0.address", "192.0.2.9/24"), ("ci.net0.gateway", "192.0.2.9")],
             &[("ci.net0.address6", "2001:db8::9/64"), ("ci.net0.gateway6", "2001:db8::9")],
             &[("disk0.options", "bootindex=4294967295")],
-            &[("net0.pci", "2:0"), ("uefi_console_output", "vnc")],
+            &[("net0.pci", "2:0"), ("vnc", "on")],
             &[("ram", "1073741824")],
             &[("bargs", "-c 4 -m 1G")],
             &[("bargs", "--frob")],
@@ -94,9 +94,7 @@ fn values_that_no_start_can_use_are_refused_where_they_are_set() {
 #[test]
 fn values_that_only_this_hypervisor_refuses_are_refused_on_its_hosts() {
     let guest = testing::guest("web01", &GUEST);
-    for pairs in
-        [&[("disk0.bus", "ahci-hd"), ("disk0.options", "sectorsize=4096")][..], &[("uefi_console_output", "vnc"), ("uefi_vnc_port", "80")]]
-    {
+    for pairs in [&[("disk0.bus", "ahci-hd"), ("disk0.options", "sectorsize=4096")][..], &[("vnc", "on"), ("vnc_port", "80")]] {
         let refused = set::guest(&world(Vmm::Qemu), &guest, &request(pairs)).expect_err(&format!("{pairs:?}"));
         assert_eq!(refused.code.exit_code(), 2, "{pairs:?}: {refused:?}");
         set::guest(&world(Vmm::Bhyve), &guest, &request(pairs)).unwrap();

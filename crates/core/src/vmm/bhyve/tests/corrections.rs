@@ -152,7 +152,7 @@ fn what_bhyve_has_once_or_not_at_all() {
     let text: Vec<String> = [usb, shut_in.clone(), many].into_iter().map(|spec| refusals(spec, &freebsd("15.1"))).collect();
     assert_snapshot!(text.concat(), @"
     bhyve has one USB controller (xhci) in a VM
-      hint: remove the pcidev_{n} with xhci, or `chyves set web01 uefi_vnc_mouse_type=ps2` for no USB tablet
+      hint: remove the pcidev_{n} with xhci, or `chyves set web01 vnc_mouse=ps2` for no USB tablet
     a NIC on the user network reaches nothing on FreeBSD 15.1: bhyve's user network lets a guest out since FreeBSD 16.0 only (slirp's `open`)
       hint: attach the NIC to a bridge: `chyves set web01 net0.bridge=bridge0`
     bhyveload takes 32 disks at most, and this guest has 33

@@ -179,9 +179,9 @@ fn arm64_has_its_own_options() {
     FreeBSD 14.3 does not have bhyve on arm64: it came with FreeBSD 15.0
       hint: upgrade the host
     bhyve on arm64 has no frame buffer
-      hint: `chyves set web01 uefi_console_output=serial`
+      hint: `chyves set web01 vnc=off`
     bhyve on arm64 has no USB tablet
-      hint: `chyves set web01 uefi_vnc_mouse_type=ps2`
+      hint: `chyves set web01 vnc_mouse=ps2`
     bhyve on arm64 has no second serial port
       hint: `chyves unset web01 com2 com3 com4`; a virtio-console gives it more
     bhyve on arm64 has no TPM
