@@ -8,7 +8,7 @@ use chyves_core::network::leases::Known;
 use chyves_core::plan::snapshot::Maker;
 use chyves_core::property::keys;
 use chyves_core::value::Size;
-use chyves_core::world;
+use chyves_core::{image, pool};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -164,7 +164,7 @@ mirrored! {
 
 mirrored! {
     /// The kind of an image.
-    ImageKind of world::ImageKind {
+    ImageKind of image::ImageKind {
         /// A disk.
         Disk = "disk",
         /// An ISO.
@@ -174,7 +174,7 @@ mirrored! {
     }
 }
 
-impl From<ImageKind> for world::ImageKind {
+impl From<ImageKind> for image::ImageKind {
     fn from(kind: ImageKind) -> Self {
         match kind {
             ImageKind::Disk => Self::Disk,
@@ -186,7 +186,7 @@ impl From<ImageKind> for world::ImageKind {
 
 mirrored! {
     /// The role of a pool on this host.
-    PoolRole of world::Role {
+    PoolRole of pool::Role {
         /// It has images and global settings, besides guests.
         Primary = "primary",
         /// It has guests.
@@ -374,7 +374,7 @@ mod tests {
         for maker in [Maker::Chyves, Maker::Zrepl, Maker::Sanoid, Maker::Other] {
             assert_eq!(json(&TakenBy::from(maker)), format!("\"{}\"", maker.word()));
         }
-        for role in [world::Role::Primary, world::Role::Secondary, world::Role::Offline] {
+        for role in [pool::Role::Primary, pool::Role::Secondary, pool::Role::Offline] {
             assert_eq!(json(&PoolRole::from(role)), format!("\"{}\"", role.word()));
         }
         for state in [State::Stopped, State::Foreign, State::Crashed, State::Orphaned] {

@@ -5,8 +5,9 @@ use crate::Engine;
 use chyves_core::error::Result;
 use chyves_core::guest::Guest;
 use chyves_core::plan::revert;
+use chyves_core::pool::Role;
 use chyves_core::value::Dataset;
-use chyves_core::world::{Role, World};
+use chyves_core::world::World;
 use chyves_host::{apply, observe};
 use uuid::Uuid;
 

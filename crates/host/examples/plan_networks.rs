@@ -3,12 +3,11 @@
 
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::network::{Actual, Design, IfKind, Interface};
-use chyves_core::os::{HostState, Os};
+use chyves_core::os::{HostFacts, HostState, Os};
 use chyves_core::plan::network::{Facts, attach::attach};
 use chyves_core::property::settings::{Own, OwnValues, Settings};
 use chyves_core::value::Size;
 use chyves_core::vmm::Vmm;
-use chyves_core::world::HostFacts;
 use chyves_core::zfs::Dialect;
 use std::time::Instant;
 use uuid::Uuid;

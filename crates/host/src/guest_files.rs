@@ -5,11 +5,11 @@
 
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest_files::{Order, VARIABLES_FILE};
+use chyves_core::launch::guest_files::{Order, VARIABLES_FILE};
 use std::ffi::OsString;
 use std::io::Write;
 
-pub use chyves_core::guest_files::WORD;
+pub use chyves_core::launch::guest_files::WORD;
 
 /// Size limit of the copy of the settings, in bytes.
 const SETTINGS_LIMIT: u64 = 16 << 20;

@@ -3,9 +3,9 @@
 use crate::session::{Pace, Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
+use chyves_core::check::trust::HostSetting;
 use chyves_core::error::Result;
 use chyves_core::guest::Guest;
-use chyves_core::guest::trust::HostSetting;
 use chyves_core::plan::adopt::{self, Fate, Request, Trust};
 use chyves_core::world::World;
 use chyves_host::observe::{self, Look};

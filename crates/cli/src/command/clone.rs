@@ -3,7 +3,7 @@
 use crate::session::{Pace, Report, Session};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::{DiskKind, Guest, disk_name};
+use chyves_core::guest::{DiskKind, Guest, clones, disk_name};
 use chyves_core::plan;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, GuestName, Size, SnapshotName};
@@ -185,7 +185,7 @@ pub(crate) struct PromoteArgs {
 
 pub(crate) fn promote(session: &Session, args: &PromoteArgs) -> Result<()> {
     session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| {
-        let facts = match plan::promote::origin(guest) {
+        let facts = match clones::origin(guest) {
             Some(origin) => {
                 let pair = (names_of(world.host.dialect, &guest.dataset)?, names_of(world.host.dialect, &origin.dataset)?);
                 let guids = observe::guids(&[guest.dataset.to_string(), origin.dataset.to_string()])?;

@@ -3,13 +3,13 @@
 use super::ssh_keys::keys_in;
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
-use chyves_core::cloudinit::keys::PublicKey;
+use chyves_core::check::trust;
 use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::{Guest, trust};
+use chyves_core::guest::Guest;
 use chyves_core::plan;
 use chyves_core::property::keys;
-use chyves_core::value::{FilePath, GuestName};
+use chyves_core::value::{FilePath, GuestName, PublicKey};
 use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
 use chyves_host::{given_text, seed};

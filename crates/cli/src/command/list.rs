@@ -5,9 +5,9 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result, did_you_mean};
+use chyves_core::image::ImageKind;
 use chyves_core::property::{self, Access, catalog};
 use chyves_core::value::Size;
-use chyves_core::world::ImageKind;
 use chyves_engine::answer::{Change, Value};
 use chyves_engine::op::{GuestList, GuestRow, column};
 use chyves_host::observe::Look;
@@ -148,7 +148,7 @@ fn clones(session: &Session, args: &ListArgs) -> Result<()> {
     let world = session.look(&Look::at_keys(Vec::new()))?;
     world.primary()?;
     let mut table = Table::new(["name", "state", "used", "origin", "above"]);
-    for branch in chyves_core::clones::tree(&world.guests) {
+    for branch in chyves_core::guest::clones::tree(&world.guests) {
         let guest = &world.guests[branch.index];
         // Without the root that all have in common.
         let origin = guest.origin.as_deref().map(|o| o.strip_prefix(&format!("{}/", guest.root)).unwrap_or(o));

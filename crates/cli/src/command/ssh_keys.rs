@@ -1,7 +1,7 @@
 //! Public SSH keys as options of several commands: a file, standard input, or the key itself.
 
-use chyves_core::cloudinit::keys::PublicKey;
 use chyves_core::error::{Problem, Result};
+use chyves_core::value::PublicKey;
 use chyves_host::given_text;
 use std::path::Path;
 

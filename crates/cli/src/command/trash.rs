@@ -4,8 +4,8 @@ use super::get::show;
 use crate::session::{Report, Session};
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::Trashed;
 use chyves_core::plan;
-use chyves_core::world::Trashed;
 use chyves_engine::op::TrashList;
 use chyves_host::observe::{Look, snapshots};
 

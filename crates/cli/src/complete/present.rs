@@ -98,7 +98,7 @@ impl Present {
 
     pub(super) fn trash(&self, current: &str) -> Vec<CompletionCandidate> {
         let world = self.trash.get_or_init(|| look(&Look { trash: true, ..Look::default() }));
-        plain(current, world.iter().flat_map(|world| &world.trash).map(chyves_core::world::Trashed::label))
+        plain(current, world.iter().flat_map(|world| &world.trash).map(chyves_core::guest::Trashed::label))
     }
 
     pub(super) fn pools(current: &str) -> Vec<CompletionCandidate> {

@@ -2,11 +2,11 @@
 
 use super::{Action, Growth, is_device};
 use crate::cmd::Cmd;
+use crate::guest::DiskFormat;
 use crate::network::Proof;
 use crate::os::{Os, freebsd::ngctl};
 use crate::property::keys;
 use crate::value::Size;
-use crate::world::DiskFormat;
 use crate::zfs::args::Pair;
 use crate::zfs::{Dialect, args, guard, stream};
 

@@ -20,6 +20,7 @@ pub use commands::from_qcow2;
 pub use undo::Undo;
 
 use crate::cloudinit::SeedDisc;
+use crate::guest::DiskFormat;
 use crate::guest::trash::Leaving;
 use crate::image::Order;
 use crate::launch::Launch;
@@ -27,7 +28,6 @@ use crate::network::Proof;
 use crate::os::Intent;
 use crate::value::{Dataset, FilePath, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::vmm::HostFile;
-use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
 use crate::zfs::{Dialect, args::Pair, guard};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! The description of an action.
 
 use super::Action;
+use crate::guest::DiskFormat;
 use crate::network::Proof;
 use crate::vmm::HostFile;
-use crate::world::DiskFormat;
 use crate::zfs::sending::Sending;
 
 impl Action {

@@ -5,20 +5,21 @@
 //! entry may contain `{version}`, `{digits}` (the version without dots), `{codename}`, `{arch}` and `{folder}`.
 //!
 //! * [`whole`]: a complete catalogue of one day, with keys and security advisories
+//! * [`profile`]: what each operating system needs of its VM
 //! * [`installed`]: an installed catalogue, which one is in use, and undoing an update
 //!
 //! Not here: reading a user's tables and installing a newer catalogue (chyves-host), downloading.
 
 pub mod installed;
+pub mod profile;
 pub mod whole;
 
 pub use whole::{Advisory, Catalogue};
 
 use crate::error::{Problem, Result, did_you_mean};
-use crate::image::Source;
+use crate::image::{ImageKind, Source};
 use crate::property;
 use crate::value::{ImageName, printable};
-use crate::world::ImageKind;
 use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

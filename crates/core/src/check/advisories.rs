@@ -4,7 +4,7 @@
 
 use super::Finding;
 use crate::catalogue::whole::{Advisory, Level, level};
-use crate::world::HostFacts;
+use crate::os::HostFacts;
 
 const WHAT: &str = "advisories";
 

@@ -3,10 +3,10 @@
 
 use super::{Finding, Need, WantedPath, Wants};
 use crate::console::terminal;
+use crate::os::HostFacts;
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::printable;
 use crate::vmm::Vmm;
-use crate::world::HostFacts;
 
 /// The findings for a start.
 pub(super) fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {

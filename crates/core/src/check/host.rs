@@ -4,10 +4,10 @@ use super::{Finding, advisories, memory, modules, network, passthru, processor, 
 use crate::catalogue::Advisory;
 use crate::confinement::Level;
 use crate::error::Problem;
-use crate::os::Os;
+use crate::os::{HostFacts, Os};
+use crate::pool::{Role, Root};
 use crate::value::printable;
 use crate::vmm::bhyve::{Release, jail};
-use crate::world::{HostFacts, Role, Root};
 use crate::zfs::Dialect;
 
 /// The facts about the current catalogue that concern the health of a host.

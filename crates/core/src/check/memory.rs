@@ -3,9 +3,8 @@
 //! all.
 
 use super::{Finding, Wants};
-use crate::os::Os;
+use crate::os::{HostFacts, Os};
 use crate::value::Size;
-use crate::world::HostFacts;
 
 const WHAT: &str = "memory";
 

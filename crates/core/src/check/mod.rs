@@ -5,6 +5,7 @@
 //! * [`host`]: the host itself, one finding for each topic, for `doctor`
 //! * one file for each topic: [`processor`], [`memory`], [`modules`], [`passthru`], [`network`], [`files`], [`vm`],
 //!   [`system`], [`servers`]
+//! * [`trust`]: which host-reaching settings of a guest this host trusts
 //!
 //! Unknown facts never fail a check. Not here: rules for VMs (`vmm::check`), limits of a release's bhyve
 //! (`vmm::bhyve::check`), and inspecting the host (chyves-host's `facts`).
@@ -21,14 +22,14 @@ pub mod passthru;
 pub mod processor;
 pub mod servers;
 pub mod system;
+pub mod trust;
 pub mod vm;
 
 use crate::device::HostDevice;
 use crate::error::Problem;
 use crate::guest::Loader;
-use crate::os::Os;
+use crate::os::{HostFacts, Os};
 use crate::value::{GuestName, IfName, ImageName, Size};
-use crate::world::HostFacts;
 use serde::Serialize;
 use std::net::SocketAddr;
 

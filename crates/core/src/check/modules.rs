@@ -2,8 +2,7 @@
 //! the host's boot configuration.
 
 use super::{Finding, Wants};
-use crate::os::HostState;
-use crate::world::HostFacts;
+use crate::os::{HostFacts, HostState};
 
 const WHAT: &str = "modules";
 

@@ -1,10 +1,9 @@
 //! Networks: bridges that NICs need, taps that exist already, and addresses for VNC.
 
 use super::{Finding, WantedNic, Wants};
-use crate::os::Os;
 use crate::os::state::InterfaceKind;
+use crate::os::{HostFacts, Os};
 use crate::value::{IfName, printable};
-use crate::world::HostFacts;
 use std::collections::BTreeMap;
 
 type Interfaces = BTreeMap<String, InterfaceKind>;

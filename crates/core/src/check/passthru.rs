@@ -2,11 +2,10 @@
 
 use super::{Finding, Wants};
 use crate::device::HostDevice;
-use crate::os::Os;
 use crate::os::linux::pci;
 use crate::os::state::{Iommu, PciFunction};
+use crate::os::{HostFacts, Os};
 use crate::vmm::bhyve::Release;
-use crate::world::HostFacts;
 
 const WHAT: &str = "passthrough";
 const AMDVI: &str = "add to /boot/loader.conf and reboot: hw.vmm.amdvi.enable=1";

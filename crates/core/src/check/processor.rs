@@ -2,10 +2,10 @@
 
 use super::{Finding, Wants};
 use crate::guest::Loader;
+use crate::os::HostFacts;
 use crate::os::state::{Cpu, Vendor};
 use crate::value::printable;
 use crate::vmm::bhyve::{Feature, Release};
-use crate::world::HostFacts;
 
 const WHAT: &str = "processor";
 const LIMIT: &str = "virtual processors";

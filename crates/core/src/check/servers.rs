@@ -3,8 +3,7 @@
 use super::Finding;
 use crate::network::Design;
 use crate::network::nat::{DNSMASQ, NFT, install};
-use crate::os::Os;
-use crate::world::HostFacts;
+use crate::os::{HostFacts, Os};
 
 /// The programs, with the bridges that need them: a missing one is a failure if a bridge needs it, otherwise only reported.
 pub fn host(host: &HostFacts, design: &Design) -> Vec<Finding> {

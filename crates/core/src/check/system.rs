@@ -1,10 +1,9 @@
 //! The host as a whole: its release, chyves' privileges, jails and nesting, and tools with unreadable output.
 
 use super::{Finding, Wants};
-use crate::os::{HostState, Os};
+use crate::os::{HostFacts, HostState, Os};
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Feature, Release};
-use crate::world::HostFacts;
 
 const WHAT: &str = "system";
 const RIGHTS: &str = "rights";

@@ -2,12 +2,12 @@
 
 use super::{Finding, FirmwareFile, WantedFirmware, Wants};
 use crate::guest::Loader;
+use crate::os::HostFacts;
 use crate::os::freebsd::pkg;
 use crate::os::state::{FileKind, FileSeen};
 use crate::value::Size;
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Feature, Release};
-use crate::world::HostFacts;
 
 const VM: &str = "VM object";
 const FIRMWARE: &str = "firmware";

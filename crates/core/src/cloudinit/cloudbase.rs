@@ -7,10 +7,10 @@
 use super::documents::{Documents, Parts, meta_data, network_config, own_cloud_config};
 use super::format::Format;
 use super::mime::{self, Encoding, Part};
-use super::values::NicAddress;
 use super::yaml::Node;
 use super::{Seed, Sources, Text};
 use crate::error::{Problem, Result};
+use crate::value::NicAddress;
 
 /// The group of Windows administrators.
 const GROUP: &str = "Administrators";

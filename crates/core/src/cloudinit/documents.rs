@@ -5,13 +5,12 @@
 //! interpreted as another part of the document. Not here: the settings themselves ([`super::settings`]).
 
 use super::format::{self, Format};
-use super::keys::PublicKey;
 use super::mime::{self, Part};
 use super::reader::Reader;
-use super::values::NicAddress;
 use super::yaml::{self, Node};
 use super::{Nic, Seed, Sources, Text, cloudbase, iso9660, nuageinit};
 use crate::error::{Problem, Result};
+use crate::value::{NicAddress, PublicKey};
 use std::fmt::Display;
 use std::net::IpAddr;
 

@@ -1,7 +1,6 @@
 //! The cloud-init seed of a guest (NoCloud), generated from settings and from files that the user stores with the guest.
 //!
 //! * [`settings`]: converts a guest's settings to a [`Seed`]
-//! * [`values`], [`keys`]: host names, users, addresses and public keys, each parsed once
 //! * [`reader`]: the program in the guest that reads the seed
 //! * [`documents`]: renders a seed and its files as texts for cloud-init; `nuageinit` and `cloudbase` for other readers
 //! * [`mod@format`], [`yaml`]: the format of the user's own texts, and their validation
@@ -15,22 +14,18 @@ mod cloudbase;
 pub mod documents;
 pub mod format;
 pub mod iso9660;
-pub mod keys;
 pub mod mime;
 mod nuageinit;
 #[cfg(test)]
 mod nuageinit_model;
 pub mod reader;
 pub mod settings;
-pub mod values;
 pub mod yaml;
 
-use crate::value::{FilePath, Mac};
-use keys::PublicKey;
+use crate::value::{FilePath, HostName, Mac, NicAddress, PublicKey, UserName};
 use reader::Reader;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use values::{HostName, NicAddress, UserName};
 
 /// The volume label by which cloud-init finds its seed.
 pub const LABEL: &str = "CIDATA";

@@ -8,10 +8,10 @@
 
 use super::documents::{Documents, Parts, meta_data, own_cloud_config};
 use super::format::Format;
-use super::values::NicAddress;
 use super::yaml::{self, Node};
 use super::{Nic, Seed, Sources, Text};
 use crate::error::{Problem, Result};
+use crate::value::NicAddress;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::net::IpAddr;

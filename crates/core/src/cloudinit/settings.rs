@@ -3,11 +3,11 @@
 //! To add a setting: a row in the catalogue, a constant in `keys`, and the field of [`Seed`] that is filled here.
 
 use super::reader::Reader;
-use super::values::{HostName, NicAddress};
 use super::{Nic, Seed, documents};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::keys::{self, CiNetKey};
+use crate::value::{HostName, NicAddress};
 use std::str::FromStr;
 
 /// Whether cloud-init is enabled for a guest.

@@ -4,10 +4,11 @@
 //! The planner decides the confinement and stores it in the launch; chyves-host applies it just before it starts the
 //! hypervisor. Not here: the open descriptors that the hypervisor gets ([`crate::launch::Descriptor`]).
 
-pub mod loopback;
+mod jail;
+
+pub use jail::{Jail, Reach};
 
 use crate::value::{BadValue, printable, serde_by_text};
-use crate::vmm::bhyve::jail::Jail;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 

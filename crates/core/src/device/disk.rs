@@ -4,6 +4,7 @@
 
 use crate::value::BadValue;
 use std::str::FromStr;
+use uuid::Uuid;
 
 /// One disk on its own device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +202,13 @@ impl std::fmt::Display for DiskSerial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// The default serial number of a guest's disk.
+pub fn derived_serial(guest: Uuid, number: u16) -> String {
+    let hash = Uuid::new_v5(&guest, format!("disk{number}").as_bytes()).simple().to_string();
+    // Every bus supports serial numbers of 20 characters.
+    hash[..20].to_ascii_uppercase()
 }
 
 #[cfg(test)]

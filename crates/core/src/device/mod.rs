@@ -9,6 +9,7 @@
 mod ahci;
 mod disk;
 mod display;
+mod firmware;
 mod misc;
 mod nic;
 mod nvme;
@@ -21,8 +22,9 @@ mod scsi;
 mod serial;
 
 pub use ahci::{Ahci, AhciDetails, AhciPort, Optical};
-pub use disk::{Backing, BackingKind, BlockOptions, Disk, DiskBus, DiskSerial, SectorSizes};
+pub use disk::{Backing, BackingKind, BlockOptions, Disk, DiskBus, DiskSerial, SectorSizes, derived_serial};
 pub use display::{FrameBuffer, ScreenSize, Vga, VncListen, VncPassword};
+pub use firmware::{FwCfg, FwCfgContent, Tpm};
 pub use misc::{Hda, HostBridge, Input, Share};
 pub use nic::{Forward, GraphHook, NetBackend, Netgraph, Nic, NicModel, Protocol, UserNet, ValePort};
 pub use nvme::{NvmeDetails, NvmeSector, RamDisk};

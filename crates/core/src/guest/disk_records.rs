@@ -1,7 +1,8 @@
 //! The records of a guest's disks one by one, so that a value that cannot be read hides neither the disk nor the others.
 
 use super::read::Reader;
-use super::{DiskKind, DiskSpec, Guest, derived_serial};
+use super::{DiskKind, DiskSpec, Guest};
+use crate::device::derived_serial;
 use crate::error::Problem;
 use crate::property::keys::{self, DiskKey};
 

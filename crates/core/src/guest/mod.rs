@@ -3,12 +3,15 @@
 //! * [`spec`]: its settings, typed
 //! * `read`: converts stored values to typed ones
 //! * [`disk_records`]: the records of its disks, invalid ones included; `cure`: what replaces an invalid value
+//! * [`clones`]: the tree of guests by the guest that each is a clone of
 //! * [`copy`]: the copy of the settings in its file system
 //! * [`trash`]: moving its disks to the trash
 //! * [`trust`]: which of its host-reaching settings are trusted
 
+pub mod clones;
 pub mod copy;
 mod cure;
+mod disk_file;
 pub mod disk_records;
 pub mod pending;
 mod read;
@@ -19,8 +22,10 @@ pub mod trash;
 pub mod trust;
 
 pub use copy::{read_copy, read_settings_copy, settings_copy};
+pub use disk_file::{DiskFile, DiskFormat};
 pub use disk_records::DiskRecord;
 pub use spec::*;
+pub use trash::{Trashed, TrashedDisk};
 
 use crate::error::{Problem, Result};
 use crate::property::keys;

@@ -4,9 +4,8 @@
 
 use crate::confinement::Level;
 use crate::launch::Policy;
-use crate::value::{IfName, ImageName, Mac, Size, SnapshotName};
+use crate::value::{IfName, ImageName, Mac, Size, SnapshotName, Vmm};
 use serde::Serialize;
-use uuid::Uuid;
 
 /// A guest's settings, typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,13 +162,6 @@ pub fn disk_name(number: u16, kind: DiskKind) -> String {
     }
 }
 
-/// The default serial number of a guest's disk.
-pub fn derived_serial(guest: Uuid, number: u16) -> String {
-    let hash = Uuid::new_v5(&guest, format!("disk{number}").as_bytes()).simple().to_string();
-    // Every bus supports serial numbers of 20 characters.
-    hash[..20].to_ascii_uppercase()
-}
-
 /// One NIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NetSpec {
@@ -229,6 +221,18 @@ impl Backend {
             Self::Vale => "vale",
             Self::Netgraph => "netgraph",
         }
+    }
+}
+
+/// How a NIC reaches the network under this hypervisor. With `auto`, the backend that the other settings imply is used, or
+/// refused with a reason, but never ignored.
+pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
+    match (net.backend, vmm) {
+        (Backend::Auto, vmm) => net.named.unwrap_or(match vmm {
+            Vmm::Qemu => Backend::User,
+            Vmm::Bhyve => Backend::Bridge,
+        }),
+        (chosen @ (Backend::User | Backend::Bridge | Backend::Vale | Backend::Netgraph), _) => chosen,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{DiskKind, Guest, disk_name};
 use crate::property::keys::{self, DiskKey};
-use crate::value::{Dataset, GuestName};
+use crate::value::{Dataset, GuestName, Size};
 use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -76,6 +76,48 @@ fn is_of_a_disk(key: &str) -> bool {
 pub fn volume_number(leaf: &str) -> Option<u16> {
     let number = leaf.strip_prefix("disk")?.parse().ok()?;
     (disk_name(number, DiskKind::Zvol) == leaf).then_some(number)
+}
+
+/// A deleted guest, or a removed disk of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trashed {
+    /// The guest's former name.
+    pub name: GuestName,
+    /// Its dataset.
+    pub dataset: Dataset,
+    /// The guest's UUID.
+    pub uuid: Option<Uuid>,
+    /// When it was deleted.
+    pub deleted: String,
+    /// Space that it uses in the pool.
+    pub used: Size,
+    /// The guest's former group.
+    pub group: Option<String>,
+    /// The removed disk; `None` for a guest.
+    pub disk: Option<TrashedDisk>,
+}
+
+impl Trashed {
+    /// The name in lists: a guest's name, followed by the disk's number for a disk.
+    pub fn label(&self) -> String {
+        match &self.disk {
+            Some(disk) => format!("{}:disk{}", self.name, disk.number),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+/// A removed disk of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrashedDisk {
+    /// The guest's UUID.
+    pub of: Uuid,
+    /// The disk's former number.
+    pub number: u16,
+    /// Its kind: a file in the dataset, or the dataset itself.
+    pub kind: DiskKind,
+    /// Its settings, by the part of the key after the dot.
+    pub settings: Vec<(String, String)>,
 }
 
 #[cfg(test)]

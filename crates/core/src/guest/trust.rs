@@ -10,40 +10,24 @@
 //! * No value of a foreign guest is trusted, even if trust records came with it: `adopt` requires a decision for all of
 //!   them.
 //!
-//! Not here: which settings these are (`property::reach`), and the commands ([`crate::plan::adopt`]).
+//! Not here: which settings these are (`property::reach`), all of them of one guest (`check::trust`), and the commands
+//! (`plan::adopt`).
 
 use super::Guest;
-use crate::error::{Problem, Result};
+use crate::os::HostFacts;
+use crate::property;
 use crate::property::keys::{self, trusted};
 use crate::property::reach::Reach;
-use crate::property::settings::{Own, OwnValues, Source};
-use crate::property::{self, Scope, stored};
+use crate::property::settings::{Own, OwnValues};
+use crate::property::stored;
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Release, jail};
-use crate::world::{HostFacts, World};
 use crate::zfs::args::Pair;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The value of `trust` on a guest that only trusts recorded values.
 pub const LISTED: &str = "listed";
-
-/// One host-reaching setting of a guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HostSetting {
-    /// The key.
-    pub property: String,
-    /// The value.
-    pub value: String,
-    /// In which way it reaches the host.
-    pub reach: Reach,
-    /// The source of the value.
-    pub source: Source,
-    /// Whether this host trusts the value.
-    pub trusted: bool,
-}
 
 /// The digest that records a value as trusted. It is that of the stored key and value, so that a renamed property stays trusted.
 pub fn digest(owner: &str, key: &str, value: &str) -> String {
@@ -76,129 +60,44 @@ pub fn reach_on(host: &HostFacts, key: &str, value: &str) -> Option<Reach> {
 }
 
 /// A dataset's own values with their trust state.
-struct Held<'a> {
+pub(crate) struct Held<'a> {
     own: &'a OwnValues,
     owner: Option<&'a str>,
     listed: bool,
 }
 
 impl<'a> Held<'a> {
-    fn of(own: &'a OwnValues) -> Self {
+    pub(crate) fn of(own: &'a OwnValues) -> Self {
         let local = |key: &str| own.get(key).filter(|o| !o.received).map(|o| o.value.as_str());
         Self { own, owner: local(keys::OWNER), listed: local(keys::TRUST).is_some() }
     }
 
     /// Whether a record confirms the value.
-    fn recorded(&self, key: &str, value: &str) -> bool {
+    pub(crate) fn recorded(&self, key: &str, value: &str) -> bool {
         let record = self.own.get(&trusted(key)).filter(|o| !o.received);
         record.zip(self.owner).is_some_and(|(record, owner)| record.value == digest(owner, key, value))
     }
 
     /// Whether the guest's own value is trusted, on a guest that this host owns.
-    fn trusts(&self, key: &str, value: &str) -> bool {
+    pub(crate) fn trusts(&self, key: &str, value: &str) -> bool {
         let local = self.own.get(key).is_some_and(|o| !o.received && o.value == value);
         self.recorded(key, value) || (local && !self.listed)
     }
 }
 
-/// All host-reaching settings of a guest, its own and inherited ones, by key.
-pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
-    let host = world.this_host();
-    let ours = host.is_some() && world.roots.iter().any(|r| r.dataset == guest.root && r.host == host && !r.is_copy());
-    let held = Held::of(guest.settings.own_values());
-    let mut found: BTreeMap<String, HostSetting> = BTreeMap::new();
-    for (key, own) in guest.settings.own_values() {
-        let Some(reach) = reach(key, &own.value) else { continue };
-        let source = if own.received { Source::Received } else { Source::Local };
-        let trusted = guest.foreign.is_none() && held.trusts(key, &own.value);
-        found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
-    }
-    let mut seen: std::collections::BTreeSet<&str> = guest.settings.own_values().keys().map(String::as_str).collect();
-    for (dataset, values) in guest.settings.above() {
-        for (key, own) in values.iter().filter(|(key, _)| inherits(guest, key)) {
-            if !seen.insert(key) {
-                continue;
-            }
-            let Some(reach) = reach(key, &own.value) else { continue };
-            let recorded = guest.foreign.is_none() && held.recorded(key, &own.value);
-            let trusted = (ours && !own.received) || recorded;
-            let source = Source::Inherited(dataset.clone());
-            found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
-        }
-    }
-    if loaders_are_confined(&world.host) && !found.values().any(|setting| setting.reach.may_prevent_jail()) {
-        found.retain(|_, setting| setting.reach != Reach::RunsLoader);
-    }
-    found.into_values().collect()
-}
-
 /// Whether this host runs loaders in the guest's jail, or does not run any. Settings of the guest may still prevent the
 /// jail.
-fn loaders_are_confined(host: &HostFacts) -> bool {
+pub(crate) fn loaders_are_confined(host: &HostFacts) -> bool {
     match host.vmm {
         Vmm::Qemu => true,
         Vmm::Bhyve => Release::from(host.release) >= jail::SINCE && host.state.jailed != Some(true),
     }
 }
 
-/// Whether the guest inherits a key: keys of devices that it does not have are not inherited.
-fn inherits(guest: &Guest, key: &str) -> bool {
-    let Ok(known) = property::find(key) else { return false };
-    let has_device = match known.property.key.split_once("{n}") {
-        None => true,
-        Some((family, _)) => guest.settings.numbers(family).iter().any(|n| known.property.key.replace("{n}", &n.to_string()) == known.key),
-    };
-    known.property.scope == Scope::Guest && has_device
-}
-
-/// Whether a value is trusted because it is a default of this host, so that no record is needed.
-pub fn is_default_of(setting: &HostSetting) -> bool {
-    setting.trusted && matches!(setting.source, Source::Inherited(_))
-}
-
 /// Whether a guest's own value is trusted, so that a read-only command may inspect the path that it names.
 pub fn is_own_trusted(guest: &Guest, key: &str) -> bool {
     let own = guest.settings.own_values();
     guest.foreign.is_none() && own.get(key).is_some_and(|o| Held::of(own).trusts(key, &o.value))
-}
-
-/// Refuses a guest with untrusted host-reaching settings.
-///
-/// # Errors
-/// It has some; the message names all of them.
-pub fn check(world: &World, guest: &Guest, verb: &str) -> Result<()> {
-    let untrusted: Vec<HostSetting> = host_settings(world, guest).into_iter().filter(|s| !s.trusted).collect();
-    refuse(guest, verb, &untrusted)
-}
-
-/// The same for one setting, before a command uses it outside of a start.
-///
-/// # Errors
-/// It reaches the host and is not trusted.
-pub fn check_key(world: &World, guest: &Guest, key: &str, verb: &str) -> Result<()> {
-    let untrusted: Vec<HostSetting> = host_settings(world, guest).into_iter().filter(|s| !s.trusted && s.property == key).collect();
-    refuse(guest, verb, &untrusted)
-}
-
-fn refuse(guest: &Guest, verb: &str, untrusted: &[HostSetting]) -> Result<()> {
-    if untrusted.is_empty() {
-        return Ok(());
-    }
-    let name = &guest.name;
-    let keys: Vec<&str> = untrusted.iter().map(|s| s.property.as_str()).collect();
-    let mut problem = Problem::not_now(format!("cannot {verb} `{name}`: settings that reach the host are not trusted here")).on(name);
-    for setting in untrusted {
-        problem = problem.because(line(setting));
-    }
-    Err(problem
-        .hint(format!("trust what you have checked: `chyves adopt {name} --trust={}`", keys.join(",")))
-        .hint(format!("or remove what is not trusted: `chyves adopt {name} --drop-host-settings`")))
-}
-
-/// A setting as one line of an error.
-pub fn line(setting: &HostSetting) -> String {
-    let value = crate::value::printable(&setting.value, 200);
-    format!("{}={value} {} ({})", setting.property, setting.reach.words(), setting.source)
 }
 
 /// The trust records to set for values that an administrator of this host sets, on a guest that only trusts recorded
@@ -268,7 +167,10 @@ pub fn carry_pairs(source: &Guest, own: &mut Vec<Pair>, given: &[Pair]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::trust::check;
     use crate::plan::testing::{self, HOST, own};
+    use crate::property::Scope;
+    use crate::world::World;
 
     fn values(pairs: &[(&str, &str, bool)]) -> OwnValues {
         pairs.iter().map(|(k, v, received)| ((*k).to_owned(), Own { value: (*v).to_owned(), received: *received })).collect()

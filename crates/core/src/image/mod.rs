@@ -4,19 +4,22 @@
 //! * [`hash`]: the checksum that it must have
 //! * [`checksums`]: lists of checksums, as vendors publish them with their files
 //!
-//! Not here: the images of a pool ([`crate::world::Image`]), reading one (chyves-host `import`), known operating systems
+//! * `record`: the images of a pool
+//!
+//! Not here: reading one (chyves-host `import`), known operating systems
 //! ([`crate::catalogue`]).
 
 pub mod checksums;
 pub mod hash;
+mod record;
 pub mod source;
 
 pub use hash::{Hash, HashKind};
+pub use record::{IMAGE_SNAPSHOT, Image, ImageKind, Template};
 pub use source::{Source, encoded, is_of_an_image, is_secret, masked, name_of, percent_decoded, public};
 
 use crate::error::{Problem, Result};
 use crate::value::Size;
-use crate::world::ImageKind;
 use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,9 @@ pub const MAX_SIZE: Size = Size::bytes(256 << 30);
 pub const SILENCE: u32 = 60;
 /// Default for how often an interrupted transfer is resumed without receiving a new byte.
 pub const RETRIES: u32 = 5;
+
+/// Prefixes of datasets that hold incomplete images.
+pub const WORKING: [&str; 2] = ["importing-", "fetching-"];
 
 /// A vendor's public key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 //! The actual state of the host's interfaces. The kind of an interface is what the operating system reports, never derived
 //! from its name.
 
-use super::address::{Detail, Moved, Route};
-use super::graph::Graph;
+use super::address::Moved;
 use super::nat::Service;
-use crate::os::{Intent, Os, pair_of};
+use crate::os::assigned::Detail;
+use crate::os::netgraph::Graph;
+use crate::os::{Intent, Os, Route, pair_of};
 use crate::value::{Cidr, IfName, Mac};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -2,8 +2,7 @@
 //!
 //! Not here: the server and its settings (`nat`).
 
-use crate::guest::{Backend, NetSpec};
-use crate::plan::machine::backend;
+use crate::guest::{Backend, NetSpec, backend};
 use crate::value::{IfName, Mac};
 use crate::vmm::Vmm;
 use serde::Serialize;

@@ -10,6 +10,7 @@
 //! * [`wiring`]: the differences of netgraph bridges
 //! * [`prove`]: conditions to check after changes
 //! * [`leases`]: the addresses that the DHCP server has leased to guests
+//! * [`loopback`]: the rules that keep guests on user-mode networking from the host's loopback interface
 //! * [`nat`]: NAT rules, and the configuration of the DHCP and DNS server
 //!
 //! Not here: the steps that close a difference (`plan::network`), the NICs that a guest sees (`device::nic`).
@@ -20,6 +21,7 @@ pub mod compare;
 pub mod design;
 pub mod graph;
 pub mod leases;
+pub mod loopback;
 pub mod nat;
 pub mod observe;
 pub mod prove;

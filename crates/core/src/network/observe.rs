@@ -5,9 +5,9 @@
 //! Not here: routes ([`super::routes`]).
 
 use super::actual::{Actual, IfKind, Interface};
-use super::address::Detail;
 use crate::cmd::Cmd;
 use crate::error::Result;
+use crate::os::assigned::Detail;
 use crate::os::state::unreadable;
 use crate::os::{Os, freebsd, linux};
 use crate::value::Cidr;

@@ -5,9 +5,9 @@
 //!
 //! Not here: which routes move with an interface ([`super::address`]), the commands that create them ([`crate::os`]).
 
-use super::address::Route;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
+use crate::os::Route;
 use crate::os::state::unreadable;
 use crate::os::{Intent, Os, linux};
 use crate::value::IfName;

@@ -7,10 +7,10 @@
 use super::actual::{IfKind, Interface};
 use super::compare::{Difference, Room, taken};
 use super::design::BridgeSpec;
-use super::graph::Graph;
 use super::is_ours;
 use super::uplink::{member, no_uplink, wrong_kind};
 use crate::error::Problem;
+use crate::os::netgraph::Graph;
 use crate::os::{Intent, Os};
 use crate::value::IfName;
 

@@ -1,7 +1,7 @@
 //! The commands that give an interface exactly the desired addresses and routes.
 
 use crate::cmd::Cmd;
-use crate::network::address::{Assigned, Route};
+use crate::os::{Assigned, Route};
 use crate::value::IfName;
 use std::net::IpAddr;
 

@@ -6,15 +6,19 @@
 //! To add an operating system: a variant of [`Os`], a folder beside these, and the match arms that the compiler requires.
 
 mod addresses;
+pub mod assigned;
+mod facts;
 pub mod freebsd;
 pub mod linux;
+pub mod netgraph;
 pub mod state;
 pub mod taps;
 
+pub use assigned::{Assigned, Route};
+pub use facts::HostFacts;
 pub use state::HostState;
 
 use crate::cmd::Cmd;
-use crate::network::address::{Assigned, Route};
 use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;

@@ -7,12 +7,13 @@ use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, Guest, settings_copy, trust};
+use crate::pool::Root;
 use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, GuestName, Size, SnapshotName, SnapshotRef};
-use crate::world::{Root, World};
+use crate::world::World;
+use crate::world::inventory::NOBODY;
 use crate::zfs::args::Pair;
-use crate::zfs::inventory::NOBODY;
 use std::collections::BTreeMap;
 
 /// The request of a clone.
@@ -318,7 +319,7 @@ mod tests {
     use super::*;
     use crate::os::Os;
     use crate::plan::testing::{self, moment};
-    use crate::world::Role;
+    use crate::pool::Role;
 
     fn request(names: &[&str]) -> Request {
         Request { names: names.iter().map(|n| n.parse().unwrap()).collect(), ..Request::default() }

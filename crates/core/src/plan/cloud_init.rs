@@ -5,14 +5,13 @@
 use super::{Plan, in_folder, keep_copy, own_guest, set};
 use crate::action::Action;
 use crate::cloudinit::format::{self, Format};
-use crate::cloudinit::keys::PublicKey;
 use crate::cloudinit::reader::Reader;
 use crate::cloudinit::{FOLDER, Text, documents, settings, yaml};
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
 use crate::property::settings::Own;
 use crate::property::{VALUE_LIMIT, keys};
-use crate::value::FilePath;
+use crate::value::{FilePath, PublicKey};
 use crate::world::World;
 
 /// Checks that a text is complete and of a format that some cloud-init reader supports.

@@ -3,10 +3,10 @@
 use super::{Plan, not_template, stopped};
 use crate::action::Action;
 use crate::error::{Problem, Result, did_you_mean};
-use crate::guest::Guest;
+use crate::guest::{Guest, Trashed};
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotRef};
-use crate::world::{Trashed, World};
+use crate::world::World;
 
 /// Plans to move a guest into the trash. With `stays`, the dataset keeps its place and is only marked as deleted, because
 /// zfs-fuse cannot rename a dataset that has clones. `taken`: the trash already contains a guest with this UUID.

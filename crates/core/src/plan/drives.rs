@@ -6,8 +6,9 @@
 use super::start::Occasion;
 use crate::device::{Backing, Device, DeviceClass, DeviceKey, Optical, PciPlace};
 use crate::error::{Problem, Result};
+use crate::image::{Image, ImageKind};
 use crate::value::{BadValue, Dataset, ImageName};
-use crate::world::{Image, ImageKind, World};
+use crate::world::World;
 
 /// The state of one drive.
 #[derive(Debug, Clone, PartialEq, Eq)]

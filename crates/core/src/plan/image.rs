@@ -8,12 +8,12 @@ use super::{Plan, keep_copy};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::image::{Order, Source};
+use crate::image::{IMAGE_SNAPSHOT, Image, ImageKind, Order, Source, WORKING};
 use crate::property::keys;
 use crate::property::kind::AUTO;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, FilePath, ImageName};
-use crate::world::{IMAGE_SNAPSHOT, Image, ImageKind, World};
+use crate::world::World;
 use crate::zfs::args::Pair;
 
 /// The request of an import.
@@ -31,9 +31,6 @@ pub struct Import {
     /// The time, UTC.
     pub now: String,
 }
-
-/// Prefixes of datasets that hold incomplete images.
-pub const WORKING: [&str; 2] = ["importing-", "fetching-"];
 
 /// The dataset of a partial download; `word` is derived from its URL.
 ///

@@ -5,9 +5,9 @@
 use super::Plan;
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::Guest;
+use crate::guest::{Guest, Trashed};
 use crate::value::Dataset;
-use crate::world::{Trashed, World};
+use crate::world::World;
 use crate::zfs::args;
 
 /// Refuses a plan that reads or writes a locked dataset.
@@ -102,7 +102,7 @@ mod tests {
         let full = clone::Request { independent: true, sizes, ..linked.clone() };
         let moved = rename::Facts { sizes: full.sizes.clone(), ..rename::Facts::default() };
         let mut two = world.clone();
-        two.roots.push(crate::world::Root { dataset: "depot/chyves".parse().unwrap(), ..world.roots[0].clone() });
+        two.roots.push(crate::pool::Root { dataset: "depot/chyves".parse().unwrap(), ..world.roots[0].clone() });
         for (what, plan) in [
             ("set", set::guest(&world, &guest, &change)),
             ("adopt", adopt::adopt(&world, &foreign, &[], &adopt::Request::default())),

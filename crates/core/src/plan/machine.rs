@@ -11,7 +11,8 @@ use crate::device::{
     parse_serial_end, resolve,
 };
 use crate::error::{Kind, Problem, Result};
-use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, disk_name};
+use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, backend, disk_name};
+use crate::os::HostFacts;
 use crate::property::keys;
 use crate::value::{BadValue, FilePath, IfName};
 use crate::vmm::Vmm;
@@ -19,7 +20,6 @@ use crate::vmm::bhyve::{Feature, Release};
 use crate::vmm::bhyveload::Bhyveload;
 use crate::vmm::grub::{self, GrubBhyve};
 use crate::vmm::machine::{self, Boot, Machine, Memory, Rtc, Topology, Uefi};
-use crate::world::HostFacts;
 use std::net::SocketAddr;
 use uuid::Uuid;
 
@@ -58,18 +58,6 @@ pub fn disk_path(guest: &Guest, folder: &str, disk: &DiskSpec) -> String {
         DiskKind::Attached => disk.source.clone().unwrap_or_default(),
         DiskKind::Raw => format!("{folder}/{name}"),
         DiskKind::Zvol => format!("/dev/zvol/{}/{name}", guest.dataset),
-    }
-}
-
-/// How a NIC reaches the network under this hypervisor. With `auto`, the backend that the other settings imply is used, or
-/// refused with a reason, but never ignored.
-pub fn backend(net: &NetSpec, vmm: Vmm) -> Backend {
-    match (net.backend, vmm) {
-        (Backend::Auto, vmm) => net.named.unwrap_or(match vmm {
-            Vmm::Qemu => Backend::User,
-            Vmm::Bhyve => Backend::Bridge,
-        }),
-        (chosen @ (Backend::User | Backend::Bridge | Backend::Vale | Backend::Netgraph), _) => chosen,
     }
 }
 

@@ -161,10 +161,10 @@ fn which(guest: &Guest, drives: &[Drive], request: &Request) -> Result<Option<us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::{Image, ImageKind};
     use crate::os::Os;
     use crate::plan::start::{Occasion, Request as Start, launch};
     use crate::plan::testing;
-    use crate::world::{Image, ImageKind};
 
     fn scene(os: Os, discs: &[&str]) -> (World, Guest, Launch) {
         let mut guest = testing::guest("web01", &[("disk0.kind", "raw")]);

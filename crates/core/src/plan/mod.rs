@@ -291,12 +291,14 @@ pub(crate) mod testing {
     //! A small world for the tests of planners.
 
     use crate::guest::{Guest, RunState};
-    use crate::os::{HostState, Os};
+    use crate::image::{Image, ImageKind};
+    use crate::os::{HostFacts, HostState, Os};
     use crate::plan::Moment;
+    use crate::pool::{Role, Root};
     use crate::property::settings::{Own, OwnValues, Settings};
     use crate::value::{Dataset, Size};
     use crate::vmm::Vmm;
-    use crate::world::{HostFacts, Image, ImageKind, Role, Root, World};
+    use crate::world::World;
     use crate::zfs::{Dialect, locked::Locked};
     use std::sync::Arc;
     use uuid::Uuid;

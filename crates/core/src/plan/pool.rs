@@ -4,11 +4,12 @@ use super::Plan;
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::os::Os;
+use crate::pool::Role;
 use crate::property::keys;
 use crate::value::Dataset;
-use crate::world::{Role, World};
+use crate::world::World;
+use crate::world::inventory::LAYOUT;
 use crate::zfs::guard::guards;
-use crate::zfs::inventory::LAYOUT;
 use uuid::Uuid;
 
 /// The datasets below a root that hold file systems of unknown origin.

@@ -4,6 +4,7 @@
 use super::{Plan, own_guest};
 use crate::action::Action;
 use crate::error::{Problem, Result};
+use crate::guest::clones::origin;
 use crate::guest::{DiskKind, Guest, disk_name};
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotRef};
@@ -20,11 +21,6 @@ pub struct Facts {
     pub guids: Vec<(String, u64)>,
     /// The guest that it is a clone of, if it is one, and the snapshot that that guest reverts to.
     pub other: Option<(GuestName, Option<String>)>,
-}
-
-/// The origin of a guest that is a clone.
-pub fn origin(guest: &Guest) -> Option<SnapshotRef> {
-    guest.origin.as_deref().and_then(|o| o.parse().ok())
 }
 
 /// The guest that owns an origin snapshot, and the snapshot that that guest reverts to. The world must hold all guests.

@@ -11,7 +11,7 @@ use crate::guest::trash::Leaving;
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotName};
 use crate::world::World;
-use crate::zfs::inventory::NOBODY;
+use crate::world::inventory::NOBODY;
 use crate::zfs::stream::Header;
 
 /// Where a stream is received.

@@ -121,7 +121,7 @@ mod tests {
     use crate::guest::RunState;
     use crate::os::Os;
     use crate::plan::testing;
-    use crate::world::Role;
+    use crate::pool::Role;
 
     #[test]
     fn a_rename_changes_the_name_alone() {

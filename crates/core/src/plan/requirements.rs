@@ -4,21 +4,21 @@
 
 use super::drives::Drive;
 use super::firmware::Firmware;
-use super::machine::{backend, disk_file};
+use super::machine::disk_file;
 use super::start::Occasion;
 use crate::check::{Need, WantedNic, WantedPath, Wants};
 use crate::device::{
-    AhciPort, BlockOptions, Device, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, VncListen, parse_pcidev, parse_serial_end,
+    AhciPort, BlockOptions, Device, FwCfg, FwCfgContent, GraphHook, NetBackend, Nic, Owner, ScsiBehind, SerialEnd, Tpm, VncListen,
+    parse_pcidev, parse_serial_end,
 };
 use crate::error::Result;
-use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec};
-use crate::os::{Os, taps};
+use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, RunState, Spec, backend};
+use crate::os::{HostFacts, Os, taps};
 use crate::property::keys;
 use crate::value::FilePath;
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{self, Feature, Given, Release};
-use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
-use crate::world::{HostFacts, World};
+use crate::world::World;
 use std::net::SocketAddr;
 
 /// The library that bhyve loads for a NIC on the user network.

@@ -11,12 +11,13 @@ use crate::action::Action;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, Loader, Revert, RevertAt, Spec, settings_copy};
-use crate::guest_files::Order;
+use crate::launch::guest_files::Order;
 use crate::launch::{OWN, Prepare, RESTORE};
+use crate::pool::Root;
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, Size, SnapshotName, SnapshotRef};
 use crate::vmm::HostFile;
-use crate::world::{Root, World};
+use crate::world::World;
 use crate::zfs::args;
 use uuid::Uuid;
 

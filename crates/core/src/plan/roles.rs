@@ -7,11 +7,13 @@ use super::Plan;
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
+use crate::image::IMAGE_SNAPSHOT;
+use crate::pool::{Role, Root};
 use crate::property::keys;
 use crate::value::Dataset;
-use crate::world::{IMAGE_SNAPSHOT, Role, Root, World};
+use crate::world::World;
+use crate::world::inventory::LAYOUT;
 use crate::zfs::args::Pair;
-use crate::zfs::inventory::LAYOUT;
 
 /// A dataset or snapshot with its name and GUID.
 pub type Object = (String, u64);

@@ -5,11 +5,11 @@ use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, trust};
 use crate::network::Design;
-use crate::property::keys;
+use crate::pool::Root;
 use crate::property::settings::{Own, OwnValues};
-use crate::property::{self, Access, Effect, Scope};
+use crate::property::{self, Access, Effect, Scope, keys};
 use crate::value::Dataset;
-use crate::world::{Root, World};
+use crate::world::World;
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 

@@ -14,10 +14,10 @@ use crate::guest::settings_copy;
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Dataset, SnapshotName};
+use crate::world::inventory::LAYOUT;
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 use crate::zfs::guard::guards;
-use crate::zfs::inventory::LAYOUT;
 
 /// The difference of one layout from the one before it.
 #[derive(Debug)]

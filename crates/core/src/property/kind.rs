@@ -1,13 +1,9 @@
 //! The kinds of property values, each with its parser, its canonical form and its description.
 
-use crate::cloudinit::keys::PublicKey;
-use crate::cloudinit::values::{HostName, NicAddress, UserName};
 use crate::cmd::split_words;
 use crate::device::place::PciPlace;
-use crate::device::{BlockOptions, Device, DiskSerial, GraphHook, Owner, ValePort, parse_pcidev, parse_serial_end};
-use crate::value::{BadValue, Cidr, GuestName, IfName, ImageName, Mac, Size, SnapshotName};
-use crate::vmm::grub;
-use crate::vmm::machine::{FwCfg, Tpm};
+use crate::device::{BlockOptions, Device, DiskSerial, FwCfg, GraphHook, Owner, Tpm, ValePort, parse_pcidev, parse_serial_end};
+use crate::value::{BadValue, Cidr, GuestName, HostName, IfName, ImageName, Mac, NicAddress, PublicKey, Size, SnapshotName, UserName};
 use uuid::Uuid;
 
 /// The value for firmware from the host's packages instead of an image.
@@ -171,7 +167,7 @@ impl Kind {
             Self::Guest => text.parse::<GuestName>().map(|n| n.to_string()),
             Self::Firmware if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
             Self::GrubDevice if text.eq_ignore_ascii_case(AUTO) => Ok(AUTO.into()),
-            Self::GrubDevice if grub::is_device(text) => Ok(text.to_owned()),
+            Self::GrubDevice if is_grub_device(text) => Ok(text.to_owned()),
             Self::GrubDevice => Err(refuse("is not a device of GRUB".into())),
             Self::Image | Self::Firmware => text.parse::<ImageName>().map(|n| n.to_string()),
             Self::Snapshot => text.trim_start_matches('@').parse::<SnapshotName>().map(|n| n.to_string()),
@@ -342,6 +338,18 @@ fn device(text: &str) -> Result<(), BadValue> {
 /// The canonical form of a value of a type; `None` if it is invalid.
 fn parsed<T: std::str::FromStr + std::fmt::Display>(text: &str) -> Option<String> {
     text.parse::<T>().ok().map(|value| value.to_string())
+}
+
+/// Whether the text is a valid GRUB name of a device with a file system: `hd0`, `hd0,gpt2`, `hd1,msdos5`, `lvm/vg0-root`.
+fn is_grub_device(text: &str) -> bool {
+    if let Some(volume) = text.strip_prefix("lvm/") {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+        return volume.contains('-') && volume.len() <= 255 && volume.chars().all(fine);
+    }
+    let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
+    let part = |text: &str| digits(text.trim_start_matches(|c: char| c.is_ascii_lowercase()));
+    let mut parts = text.split(',');
+    parts.next().and_then(|disk| disk.strip_prefix("hd")).is_some_and(digits) && parts.all(part)
 }
 
 fn out_of_range(min: u32, max: u32) -> String {

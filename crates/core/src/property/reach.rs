@@ -7,8 +7,7 @@
 //! To add a class: a variant of [`Reach`] and its words.
 
 use crate::confinement::{FIRST_UID, Level};
-use crate::device::{SerialEnd, parse_serial_end};
-use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
+use crate::device::{FwCfg, FwCfgContent, SerialEnd, Tpm, parse_serial_end};
 use serde::{Serialize, Serializer};
 
 /// In which way a setting reaches the host.
@@ -166,9 +165,12 @@ pub(super) fn uids(value: &str) -> Option<Reach> {
     (value.parse() != Ok(FIRST_UID)).then_some(Reach::WeakensConfinement)
 }
 
+/// The value of `os` whose boot recipe the user places in the guest's folder.
+pub const OWN_RECIPE: &str = "custom";
+
 /// The boot recipe: one that is read from the guest's own files can pass any disk of the host to grub-bhyve.
 pub(super) fn recipe(value: &str) -> Option<Reach> {
-    crate::vmm::grub::is_own(value).then_some(Reach::NamesPath)
+    (value == OWN_RECIPE).then_some(Reach::NamesPath)
 }
 
 /// A path of the host, unless the value is a plain name in the guest's own folder.

@@ -6,16 +6,22 @@
 mod cidr;
 mod dataset;
 mod file_path;
+mod guest_os;
 mod mac;
 mod name;
+mod public_key;
 mod size;
+mod vmm;
 
 pub use cidr::Cidr;
 pub use dataset::{Dataset, SnapshotRef};
 pub use file_path::FilePath;
+pub use guest_os::{HostName, NicAddress, UserName};
 pub use mac::Mac;
 pub use name::{GuestName, IfName, ImageName, RESERVED, SnapshotName};
+pub use public_key::PublicKey;
 pub use size::{DiskSize, Size};
+pub use vmm::Vmm;
 
 /// Why a text is not a value of the expected type. Reads as the end of a sentence: "`x` …".
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 //!
 //! * [`rows`]: the parser of `zfs get -H -p`
 //! * [`forged`]: rows that a value from elsewhere imitates
-//! * [`inventory`]: rows become roots, guests, images
 //! * [`locked`]: datasets with a key that is not loaded
 //! * [`args`]: argument vectors of every call, for both dialects
 //! * [`devices`]: the files that pools use as devices
@@ -17,7 +16,6 @@ pub mod args;
 pub mod devices;
 pub mod forged;
 pub mod guard;
-pub mod inventory;
 pub mod locked;
 pub mod rows;
 pub mod sending;

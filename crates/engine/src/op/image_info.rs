@@ -7,10 +7,11 @@ use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
 use chyves_core::error::Result;
 use chyves_core::guest::Guest;
+use chyves_core::image;
 use chyves_core::plan;
 use chyves_core::plan::image::of_kind;
 use chyves_core::value::{GuestName, ImageName};
-use chyves_core::world::{self, World};
+use chyves_core::world::World;
 use chyves_host::observe::{self, Which};
 use chyves_host::shared_mounts;
 use schemars::JsonSchema;
@@ -78,7 +79,7 @@ impl Operation for ImageInfo {
     }
 }
 
-fn facts(engine: &Engine, world: &World, image: &world::Image) -> Result<ImageFacts> {
+fn facts(engine: &Engine, world: &World, image: &image::Image) -> Result<ImageFacts> {
     let snapshot = image.snapshot()?;
     let clones = observe::snapshots::clones(&snapshot)?;
     let is_clone = |guest: &&Guest| clones.iter().any(|clone| clone == guest.dataset.as_str());

@@ -5,7 +5,7 @@ use crate::answer::{ImageKind, Time};
 use crate::needs::{Needs, Observed, Pools};
 use crate::operation::{Operation, Outcome};
 use chyves_core::error::Result;
-use chyves_core::world;
+use chyves_core::image;
 use chyves_host::observe::Which;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub struct Image {
 
 impl Image {
     /// The recorded facts about an image.
-    pub(crate) fn of(image: &world::Image) -> Self {
+    pub(crate) fn of(image: &image::Image) -> Self {
         Self {
             name: image.name.to_string(),
             kind: image.kind.into(),

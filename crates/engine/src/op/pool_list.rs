@@ -5,7 +5,7 @@ use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
 use chyves_core::error::Result;
-use chyves_core::world::Root;
+use chyves_core::pool::Root;
 use chyves_host::observe::Which;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

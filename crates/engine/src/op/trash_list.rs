@@ -59,7 +59,7 @@ impl Operation for TrashList {
     }
 
     fn run(&self, _: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
-        let each = |trashed: &chyves_core::world::Trashed| Trashed {
+        let each = |trashed: &chyves_core::guest::Trashed| Trashed {
             name: trashed.label(),
             kind: if trashed.disk.is_some() { TrashedKind::Disk } else { TrashedKind::Guest },
             deleted: Time::recorded(&trashed.deleted),

@@ -10,7 +10,7 @@ use chyves_core::action::{Action, Growth};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::Force;
-use chyves_core::vmm::bhyve;
+use chyves_core::os::freebsd::bhyve;
 use std::time::{Duration, Instant};
 
 /// Grows a disk of a running VM. A problem of kind "not now" is a refusal.

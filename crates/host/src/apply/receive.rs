@@ -14,8 +14,8 @@ use chyves_core::plan::snapshot::{carried_settings, settings_change};
 use chyves_core::property::keys::{self, DiskKey};
 use chyves_core::property::settings::{OwnValues, Settings};
 use chyves_core::value::{Dataset, SnapshotName, printable};
+use chyves_core::world::inventory::NOBODY;
 use chyves_core::zfs::guard::{self, Type};
-use chyves_core::zfs::inventory::NOBODY;
 use chyves_core::zfs::rows::Row;
 use chyves_core::zfs::{Dialect, args, stream as streams};
 

@@ -4,8 +4,8 @@
 //! capability bounding set and the user, then restrictions that need no privileges (`no_new_privs`, Landlock).
 
 use super::{Answer, Order, loopback, root, say, uid};
-use chyves_core::confinement::loopback::Barred;
 use chyves_core::confinement::{self, Level, Means, Network, Possible, Sandbox};
+use chyves_core::network::loopback::Barred;
 use chyves_core::network::nat::NFT;
 use landlock::{Access, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope};
 use rustix::process::{Gid, Resource, Rlimit, Uid};

@@ -4,12 +4,13 @@
 //! detects any removal. If they are not in force, they are loaded for the user ids of all running hypervisors, which the
 //! runtime folder lists.
 //!
-//! Not here: the rules themselves (`core::confinement::loopback`).
+//! Not here: the rules themselves (`core::network::loopback`).
 
 use crate::hostfs::own;
 use crate::runtime::{Lock, life, make_private};
 use crate::{child, run};
-use chyves_core::confinement::loopback::{self, Barred};
+use chyves_core::network::loopback;
+use chyves_core::network::loopback::Barred;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -6,11 +6,11 @@ use crate::platform;
 use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::check::{Wants, modules};
+use chyves_core::os::HostFacts;
 use chyves_core::os::freebsd::facts::{Printed, read};
 use chyves_core::os::freebsd::{acpidump, bhyve, dmesg, ifconfig, kenv, kldstat, ngctl, pciconf, pkg, processes, sysctl};
 use chyves_core::os::state::Iommu;
 use chyves_core::vmm::bhyve::Release;
-use chyves_core::world::HostFacts;
 use std::collections::BTreeSet;
 
 /// The directory of bhyve's VM objects.

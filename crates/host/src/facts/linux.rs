@@ -4,10 +4,9 @@ use super::ask;
 use crate::hostfs::kernel;
 use chyves_core::check::Wants;
 use chyves_core::error::Result;
-use chyves_core::os::HostState;
 use chyves_core::os::linux::{ip, meminfo, pci, versions};
 use chyves_core::os::state::PciFunction;
-use chyves_core::world::HostFacts;
+use chyves_core::os::{HostFacts, HostState};
 
 /// The facts that a start needs.
 pub(super) fn for_start(host: &mut HostFacts, wants: &Wants) {

@@ -22,10 +22,10 @@ use chyves_core::check::Wants;
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Possible;
 use chyves_core::network::nat;
+use chyves_core::os::HostFacts;
 use chyves_core::os::state::RuntimeSeen;
 use chyves_core::os::{HostState, Os, linux::versions};
 use chyves_core::vmm::Vmm;
-use chyves_core::world::HostFacts;
 use chyves_core::zfs::Dialect;
 use std::path::Path;
 

@@ -4,8 +4,8 @@
 
 use super::{foreign, optical};
 use chyves_core::error::{Problem, Result};
+use chyves_core::image::ImageKind;
 use chyves_core::value::printable;
-use chyves_core::world::ImageKind;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

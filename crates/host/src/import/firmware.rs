@@ -9,8 +9,8 @@
 use crate::apply;
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
+use chyves_core::image::{ImageKind, Template};
 use chyves_core::value::{Size, printable};
-use chyves_core::world::{ImageKind, Template};
 use std::fs::File;
 use std::io::Read;
 

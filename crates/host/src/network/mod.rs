@@ -22,7 +22,7 @@ use chyves_core::network::{Actual, Design, Interface, Proof, observe as reading,
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
-use chyves_core::world::Role;
+use chyves_core::pool::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,11 +4,10 @@
 
 use crate::run;
 use chyves_core::error::Result;
+use chyves_core::pool::Root;
 use chyves_core::property::keys::{IMAGE_ADDED, IMAGE_PARTIAL};
 use chyves_core::value::Dataset;
-use chyves_core::world::Root;
-use chyves_core::zfs::args;
-use chyves_core::zfs::rows;
+use chyves_core::zfs::{args, rows};
 
 /// A partial download.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use crate::runtime::Runtime;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::upgrade::{self, Place, Tree};
+use chyves_core::pool::Root;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, SnapshotName};
-use chyves_core::world::Root;
-use chyves_core::zfs::inventory::inventory;
+use chyves_core::world::inventory::inventory;
 use chyves_core::zfs::rows::{self, Row};
 use chyves_core::zfs::{args, guard, stream};
 

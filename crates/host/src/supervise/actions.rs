@@ -25,8 +25,8 @@ use chyves_core::error::Problem;
 use chyves_core::guest::paused;
 use chyves_core::launch::{Control, Launch, OWN, Prepare, REFUSED, SECRET_FILE};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
+use chyves_core::os::freebsd::bhyve;
 use chyves_core::value::Dataset;
-use chyves_core::vmm::bhyve;
 use rustix::process::Signal;
 use std::path::PathBuf;
 

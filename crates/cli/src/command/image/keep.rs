@@ -2,12 +2,14 @@
 
 use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
+use chyves_core::image::{Image, ImageKind};
 use chyves_core::plan::{self, image::of_kind};
+use chyves_core::pool::Role;
 use chyves_core::property::kind::AUTO;
 use chyves_core::property::settings::OwnValues;
 use chyves_core::property::{self, keys};
 use chyves_core::value::{Dataset, GuestName, ImageName, Size};
-use chyves_core::world::{Image, ImageKind, Role, World};
+use chyves_core::world::World;
 use chyves_engine::answer;
 use chyves_engine::op::{ImageFacts, ImageInfo};
 use chyves_host::observe::snapshots::Origins;

@@ -104,7 +104,7 @@ pub(super) fn default(session: &Session, bridge: &IfName) -> Result<()> {
     let (_settings, _lock) = locks(session)?;
     let world = look_at(session, &Look::default())?;
     let facts = facts(session, &world)?;
-    for root in world.roots.iter().filter(|r| r.role != chyves_core::world::Role::Offline) {
+    for root in world.roots.iter().filter(|r| r.role != chyves_core::pool::Role::Offline) {
         let before = observe::dataset(&root.guests())?.map(|r| r.own).unwrap_or_default();
         let plan: Plan = bridge::default(&world, &facts, root, &before, bridge)?;
         let done = session.carry_out(&world, &plan, "defaults")?;

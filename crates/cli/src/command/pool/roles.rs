@@ -4,7 +4,8 @@ use crate::session::{Report, Session};
 use chyves_core::error::Result;
 use chyves_core::guest::Guest;
 use chyves_core::plan::{Plan, roles};
-use chyves_core::world::{Role, Root, World};
+use chyves_core::pool::{Role, Root};
+use chyves_core::world::World;
 use chyves_host::observe::{self, Look};
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use crate::session::{Report, Session};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::upgrade;
 use chyves_core::value::printable;
-use chyves_core::zfs::inventory::LAYOUT;
+use chyves_core::world::inventory::LAYOUT;
 use chyves_host::observe::{self, Look};
 use serde_json::json;
 

@@ -2,8 +2,9 @@
 
 use super::{Media, bring_up};
 use crate::session::{Pace, Session};
+use chyves_core::check::trust;
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::{Guest, trust};
+use chyves_core::guest::Guest;
 use chyves_core::property::keys;
 use chyves_core::value::GuestName;
 use chyves_host::observe::Look;

@@ -13,8 +13,8 @@ mod tests;
 mod words;
 
 use super::{Device, HostBridge, Raw, SerialEnd};
+use crate::device::derived_serial;
 use crate::error::{Problem, Result};
-use crate::guest::derived_serial;
 use crate::value::{Mac, printable};
 use uuid::Uuid;
 use words::Words;

@@ -37,6 +37,17 @@ pub fn parse(text: &str) -> Result<Vec<String>> {
     if names.is_empty() { Err(unreadable(TOOL, "")) } else { Ok(names) }
 }
 
+/// The command that destroys a VM object.
+pub fn destroy(vm: &str) -> Cmd {
+    Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])
+}
+
+/// The device node of a VM object, which exists as long as the object. The exit status of `bhyvectl --destroy` does not
+/// show whether the object is gone.
+pub fn node(vm: &str) -> String {
+    format!("/dev/vmm/{vm}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,13 +3,13 @@
 //!
 //! Not here: running the tools (chyves-host), and what follows from the facts (`check`).
 
+use super::Release;
 use super::sysctl::Values;
 use super::{acpidump, bhyve, dmesg, ifconfig, kldstat, pciconf, sysctl};
 use crate::error::{Problem, Result};
+use crate::os::HostFacts;
 use crate::os::state::{Cpu, Memory, Vendor};
 use crate::value::Size;
-use crate::vmm::bhyve::Release;
-use crate::world::HostFacts;
 use std::collections::BTreeSet;
 
 /// The output of the tools; `None` if one was not run, is missing or printed nothing.

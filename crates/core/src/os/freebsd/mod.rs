@@ -8,6 +8,7 @@
 //! * [`rctl`]: resource accounting
 //! * [`jail`]: querying and removing jails
 //! * [`mod@ifconfig`], [`ngctl`], [`processes`]: interfaces; netgraph nodes; which processes use a file
+//! * [`Release`]: releases by number
 //! * [`facts`]: combines all of them
 
 pub mod acpidump;
@@ -26,14 +27,15 @@ pub mod processes;
 pub mod rctl;
 #[cfg(test)]
 pub(crate) mod recorded;
+mod release;
 pub mod sysctl;
 
-use super::{HostState, Intent, Os};
+pub use release::Release;
+
+use super::{HostFacts, HostState, Intent, Os};
 use crate::cmd::Cmd;
 use crate::confinement::Possible;
-use crate::value::{Cidr, IfName};
-use crate::vmm::Vmm;
-use crate::world::HostFacts;
+use crate::value::{Cidr, IfName, Vmm};
 use crate::zfs::Dialect;
 
 /// The paths of UEFI firmware in FreeBSD's packages, newer ones first: code, and the template of its variables.
@@ -124,7 +126,7 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         | Intent::RemovePair { end: interface, .. } => {
             vec![ifconfig([interface.as_str(), "destroy"])]
         }
-        Intent::DestroyVm { vm } => vec![crate::vmm::bhyve::destroy(vm)],
+        Intent::DestroyVm { vm } => vec![bhyve::destroy(vm)],
         Intent::RemoveJail { name, conf, ruleset, root, exists } => {
             let remove = exists.then(|| jail::remove(conf, name));
             remove.into_iter().chain(jail::clean(*ruleset, root)).collect()

@@ -1,12 +1,12 @@
 //! ngctl(8): the command that lists all netgraph nodes, and those that create bridges of them.
 //!
 //! Several commands are passed to one ngctl process if an interruption between them would cut off the host permanently. Not
-//! here: chyves' records of nodes (`network::graph`).
+//! here: chyves' records of nodes (`netgraph`).
 
 use super::super::state::unreadable;
 use crate::cmd::Cmd;
 use crate::error::Result;
-use crate::network::graph::{Graph, Hook, Node};
+use crate::os::netgraph::{Graph, Hook, Node};
 use std::collections::BTreeMap;
 
 /// The program's name.

@@ -5,7 +5,7 @@
 use super::facts::{Printed, read};
 use super::{acpidump, bhyve, ifconfig, kldstat, pciconf, sysctl};
 use crate::cmd::Cmd;
-use crate::world::HostFacts;
+use crate::os::HostFacts;
 
 macro_rules! transcripts {
     ($($name:literal),* $(,)?) => {

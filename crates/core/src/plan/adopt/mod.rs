@@ -2,9 +2,10 @@
 
 use super::{Plan, keep_copy};
 use crate::action::Action;
+use crate::check;
+use crate::check::trust::HostSetting;
 use crate::error::{Problem, Result};
-use crate::guest::Guest;
-use crate::guest::trust::{self, HostSetting};
+use crate::guest::{Guest, trust};
 use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{Own, Source, zfs_name};
 use crate::value::Dataset;
@@ -106,7 +107,7 @@ impl Fate {
 
 /// What the adoption would do with each host-reaching setting.
 pub fn fates(world: &World, guest: &Guest, request: &Request) -> Vec<(HostSetting, Fate)> {
-    let all = trust::host_settings(world, guest).into_iter();
+    let all = check::trust::host_settings(world, guest).into_iter();
     all.map(|setting| {
         let inherited = matches!(setting.source, Source::Inherited(_));
         // A new identity drops the settings that belong to the old one.
@@ -166,7 +167,7 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
     for (setting, fate) in &fates {
         let (key, value) = (&setting.property, &setting.value);
         match fate {
-            Fate::Trusted if trust::is_default_of(setting) => {}
+            Fate::Trusted if check::trust::is_default_of(setting) => {}
             Fate::Trusted => set.push((keys::trusted(key), trust::digest(&host, key, value))),
             Fate::Removed => {
                 clear.extend([key.clone()]);

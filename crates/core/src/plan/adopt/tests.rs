@@ -102,9 +102,9 @@ fn defaults_of_this_host_are_trusted_and_others_are_not() {
     assert!(dropped.contains("zfs inherit chyves:bargs tank/chyves/guests\n") && dropped.contains("# note"), "{dropped}");
     // Defaults of a pool that belongs to another host are foreign too.
     let mut world = testing::world(Vec::new());
-    world.roots[0].role = crate::world::Role::Secondary;
+    world.roots[0].role = crate::pool::Role::Secondary;
     let mut first = world.roots[0].clone();
-    (first.dataset, first.role) = ("ours/chyves".parse().unwrap(), crate::world::Role::Primary);
+    (first.dataset, first.role) = ("ours/chyves".parse().unwrap(), crate::pool::Role::Primary);
     world.roots[0].host = Some(Uuid::from_u128(77));
     world.roots.push(first);
     assert!(adopt(&world, &inheriting(false), &[], &Request::default()).is_err());

@@ -10,10 +10,12 @@ use crate::cloudinit::Text;
 use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskKind, disk_name, settings_copy};
+use crate::image::{Image, ImageKind};
+use crate::pool::Root;
 use crate::property::keys::{self, DiskKey, NetKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Dataset, FilePath, GuestName, ImageName, Size};
-use crate::world::{Image, ImageKind, Root, World};
+use crate::world::World;
 use crate::zfs::args::Pair;
 use std::sync::Arc;
 

@@ -4,14 +4,15 @@
 //! All of them are stored on the guest, so that `get` shows them and none changes when the image or this table changes.
 
 use super::Request;
+use crate::catalogue::profile;
 use crate::error::Result;
 use crate::guest::trust;
+use crate::image::Image;
+use crate::os::HostFacts;
 use crate::plan::set::checked;
-use crate::profile;
 use crate::property::Scope;
 use crate::property::keys::{self, DiskKey, NetKey};
 use crate::value::Size;
-use crate::world::{HostFacts, Image};
 use crate::zfs::args::Pair;
 
 /// The settings, each key once. Remarks about them are added to `notes`.

@@ -4,10 +4,10 @@ use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, ty
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace};
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, Guest, RevertAt};
+use crate::guest::{DiskFile, DiskFormat, DiskKind, Guest, RevertAt, Trashed, TrashedDisk};
 use crate::property::keys::{self, DiskKey};
 use crate::value::{FilePath, Size};
-use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
+use crate::world::World;
 use crate::zfs::args::Pair;
 
 /// The request of a new disk.

@@ -4,11 +4,11 @@ use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
 use crate::error::Result;
 use crate::guest::trash::{self, Leaving};
-use crate::guest::{DiskKind, Guest};
+use crate::guest::{DiskFormat, DiskKind, Guest, Trashed, TrashedDisk};
 use crate::plan::create::mountpoint;
 use crate::plan::{Moment, of_disks, stopped};
 use crate::value::Dataset;
-use crate::world::{DiskFormat, Trashed, TrashedDisk, World};
+use crate::world::World;
 use crate::zfs::args::Pair;
 
 /// Plans to move a disk to the trash. `guids` are those of [`super::datasets`].

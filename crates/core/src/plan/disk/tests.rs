@@ -3,12 +3,12 @@ use super::found::{Disks, Found};
 use super::resize::NewSize::{Exactly, More};
 use super::{add, find, number, remove, renumber, resize, set, sync};
 use crate::error::Kind;
-use crate::guest::{Guest, RunState};
+use crate::guest::{DiskFile, DiskFormat, Guest, RunState, Trashed, TrashedDisk};
 use crate::os::Os;
 use crate::plan::Plan;
 use crate::plan::testing::{self, moment};
 use crate::value::Size;
-use crate::world::{DiskFile, DiskFormat, Trashed, TrashedDisk, World};
+use crate::world::World;
 use crate::zfs::Dialect;
 
 fn guest(more: &[(&str, &str)]) -> Guest {
@@ -294,7 +294,7 @@ fn a_disk_comes_back_as_it_was() {
     zfs destroy tank/chyves/trash/t1
     ");
     r.number = Some(5);
-    let serial = crate::guest::derived_serial(g.uuid, 1);
+    let serial = crate::device::derived_serial(g.uuid, 1);
     assert!(script(add::add(&world, &g, &r)).contains(&format!("chyves:disk5.serial={serial} ")));
     let other = testing::guest("db", &[]);
     assert!(!script(add::add(&world, &other, &r)).contains("serial"), "in another guest it is another disk");

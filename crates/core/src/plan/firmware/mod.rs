@@ -14,9 +14,11 @@ use crate::action::Action;
 use crate::check::{FirmwareFile, WantedFirmware};
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{Guest, Loader, Spec};
+use crate::image::{Image, ImageKind};
+use crate::os::HostFacts;
 use crate::value::{Dataset, FilePath, ImageName, Size};
 use crate::vmm::Vmm;
-use crate::world::{HostFacts, Image, ImageKind, World};
+use crate::world::World;
 
 /// The firmware of one guest on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 use super::super::start::{Occasion, Request, launch, start};
 use super::*;
 use crate::guest::RunState;
+use crate::image::Template;
 use crate::os::Os;
 use crate::os::state::{FileKind, FileSeen};
 use crate::plan::testing;
-use crate::world::Template;
 
 /// A world with two firmware images: `split` with a template, `bare` without.
 fn with_firmware(guest: &Guest, host: HostFacts) -> World {

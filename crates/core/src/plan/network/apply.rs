@@ -3,14 +3,14 @@
 //! Not here: changing the design ([`super::bridge`]).
 
 use super::bridge::{Planned, close, networks};
+use super::services;
 use super::{Facts, attach};
 use crate::action::Action;
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, NetSpec};
+use crate::guest::{Backend, NetSpec, backend};
 use crate::network::compare::{self, Close, Difference, Room};
 use crate::network::{APPLIED, BridgeSpec, IfKind, Interface, Mode, nat, routes};
 use crate::os::{Intent, taps};
-use crate::plan::machine::backend;
 use crate::value::IfName;
 use crate::world::World;
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         let closed = close(&room, spec, &world.host)?;
         services.put.extend(attach::put(&facts.actual, &closed));
         intents.extend(closed);
-        services.bring(nat::bring(&world.host, spec, &facts.actual, APPLIED));
+        services.bring(services::bring(&world.host, spec, &facts.actual, APPLIED));
         planned.plan.notes.extend(nat::no_way_out(&facts.actual, spec).map(|p| nat::note(&spec.name, &p)));
     }
     for difference in nics(&room, world) {
@@ -69,7 +69,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
 /// Services and files of bridges that the settings no longer require.
 fn unwanted(facts: &Facts) -> impl Iterator<Item = (IfName, Vec<Action>)> + '_ {
     let named = facts.actual.services.keys().filter_map(|name| name.parse::<IfName>().ok());
-    named.map(|name| (name.clone(), nat::end(&facts.actual, &name, facts.design.get(&name)))).filter(|(_, steps)| !steps.is_empty())
+    named.map(|name| (name.clone(), services::end(&facts.actual, &name, facts.design.get(&name)))).filter(|(_, steps)| !steps.is_empty())
 }
 
 /// The differences of all bridges and of all NICs of running guests. A bridge that does not exist and that no running guest
@@ -80,7 +80,7 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     let bridges = facts.design.bridges().filter(|s| !waiting.contains(&&s.name));
     let mut all: Vec<Difference> = bridges
         .flat_map(|spec| {
-            let bringing = nat::bring(&world.host, spec, &facts.actual, APPLIED);
+            let bringing = services::bring(&world.host, spec, &facts.actual, APPLIED);
             let says = (!bringing.says.is_empty()).then(|| Difference::by(&spec.name, bringing.says.join(", "), bringing.intents()));
             compare::bridge(&room, spec).into_iter().chain(says)
         })

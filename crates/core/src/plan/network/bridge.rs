@@ -2,22 +2,22 @@
 //!
 //! Not here: applying the whole design ([`super::apply`]).
 
+use super::services;
 use super::{Facts, attach, tidy};
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, Guest, Spec};
+use crate::guest::{Backend, Guest, Spec, backend};
 use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, routes, wiring};
 use crate::os::freebsd::ngctl;
-use crate::os::{Intent, Os, pair_of, taps};
-use crate::plan::Plan;
-use crate::plan::machine::backend;
-use crate::plan::set;
+use crate::os::{HostFacts, Intent, Os, pair_of, taps};
+use crate::plan::{Plan, set};
+use crate::pool::Root;
 use crate::property::Scope;
 use crate::property::keys::{self, BridgeKey};
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Cidr, IfName};
-use crate::world::{HostFacts, Root, World};
+use crate::world::World;
 use crate::zfs::args::Pair;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -168,11 +168,11 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     planned.plan.notes.extend(routes::unread(world.host.os, &intents));
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(nat::end(&facts.actual, &name, new.design.get(&name)));
+    planned.plan.steps.extend(services::end(&facts.actual, &name, new.design.get(&name)));
     planned.plan.notes.append(&mut attached.notes);
     (attached.intents, attached.proofs) = (intents, proofs);
     if let Some(spec) = new.design.get(&name) {
-        attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
+        attached.bring(services::bring(&world.host, spec, &new.actual, APPLIED));
         planned.plan.notes.extend(nat::no_way_out(&new.actual, spec).map(|p| nat::note(&name, &p)));
     }
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));

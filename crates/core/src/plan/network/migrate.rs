@@ -2,15 +2,15 @@
 //! default bridge.
 
 use super::bridge::{self, Planned};
+use super::services;
 use super::{Facts, attach, nics, tidy};
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, Spec};
-use crate::network::address::{Assigned, Detail};
+use crate::guest::{Backend, Spec, backend};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, nat, routes};
-use crate::os::{Intent, taps};
-use crate::plan::machine::backend;
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, routes};
+use crate::os::assigned::Detail;
+use crate::os::{Assigned, Intent, taps};
 use crate::plan::set;
 use crate::property::keys::{self, BridgeKey, NetKey};
 use crate::property::settings::{Own, OwnValues};
@@ -118,11 +118,11 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
         intents.push(Intent::Join { bridge: to.clone(), member: tap, vlan });
     }
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
-    planned.plan.steps.extend(nat::end(&facts.actual, &old.name, None));
+    planned.plan.steps.extend(services::end(&facts.actual, &old.name, None));
     let mut attached = attach::Attached { intents, proofs, ..attach::Attached::default() };
     let owed = facts.actual.moved.get(old.name.as_str());
     attached.moved.extend(owed.into_iter().flat_map(|owed| [(old.name.clone(), None), (to.clone(), Some(owed.clone()))]));
-    attached.bring(nat::bring(&world.host, spec, &new.actual, APPLIED));
+    attached.bring(services::bring(&world.host, spec, &new.actual, APPLIED));
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
 }

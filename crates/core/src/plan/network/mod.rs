@@ -4,6 +4,7 @@
 //! * [`attach`]: the NICs of guests that are about to run
 //! * [`bridge`]: commands that change the design of bridges
 //! * [`nics`]: adding, removing and moving NICs of guests
+//! * [`services`]: starting and stopping the services of bridges
 //! * [`migrate`]: moving everything of one bridge to another
 //! * [`tidy`]: cleaning up after a VM
 //!
@@ -14,11 +15,13 @@ pub mod attach;
 pub mod bridge;
 pub mod migrate;
 pub mod nics;
+pub mod services;
 pub mod tidy;
 
 use crate::error::Result;
 use crate::network::{Actual, Design, STARTED, compare::Room};
-use crate::world::{HostFacts, World};
+use crate::os::HostFacts;
+use crate::world::World;
 
 /// The design and the state of the host's networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

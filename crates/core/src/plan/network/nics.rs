@@ -1,14 +1,15 @@
 //! Adds, removes, changes and moves NICs of guests, also while the guest runs.
 
+use super::services;
 use super::{Facts, attach};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey};
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, Guest, NetSpec};
+use crate::guest::{Backend, Guest, NetSpec, backend};
 use crate::network::compare::{self, Close};
-use crate::network::{BridgeSpec, Mode, STARTED, nat};
+use crate::network::{BridgeSpec, Mode, STARTED};
 use crate::os::{Intent, taps};
-use crate::plan::machine::{backend, place_to_keep};
+use crate::plan::machine::place_to_keep;
 use crate::plan::{Plan, keep_copy, own_guest, set};
 use crate::property::Scope;
 use crate::property::keys::{self, NetKey};
@@ -231,7 +232,7 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
             .hint("move it while it is off"));
     }
     done.proofs.extend(done.intents.iter().filter_map(attach::proof));
-    let bringing = nat::bring(&world.host, spec, &facts.actual, STARTED);
+    let bringing = services::bring(&world.host, spec, &facts.actual, STARTED);
     if facts.design.mode == Mode::System {
         done.bring(bringing);
     }

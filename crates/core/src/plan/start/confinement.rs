@@ -3,12 +3,12 @@
 use crate::confinement::{Confinement, FIRST_UID, How, Level, Means, Network, Sandbox, Show, UIDS};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Guest, Spec};
+use crate::os::HostFacts;
 use crate::os::state::{FileKind, FileSeen};
 use crate::vmm::bhyve::jail::{self, Found, Jail};
 use crate::vmm::bhyve::{BhyveHost, Release};
 use crate::vmm::qemu::{self, Reach};
 use crate::vmm::{Machine, Vmm};
-use crate::world::HostFacts;
 
 /// The confinement of a guest's hypervisor process on this host.
 ///

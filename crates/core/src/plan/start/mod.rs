@@ -16,7 +16,7 @@ use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::SeedDisc;
 use crate::error::{Problem, Result};
-use crate::guest::{DiskSpec, Guest, Loader, RunState, Spec, paused, trust};
+use crate::guest::{DiskSpec, Guest, Loader, RunState, Spec, paused};
 use crate::launch::Launch;
 use crate::os::Intent;
 use crate::property::keys;
@@ -61,7 +61,7 @@ pub enum Occasion {
 /// It is foreign, or such a setting is not trusted.
 pub fn permitted(world: &World, guest: &Guest) -> Result<()> {
     own_guest(guest)?;
-    trust::check(world, guest, "start")
+    check::trust::check(world, guest, "start")
 }
 
 /// Renders a guest's settings for the hypervisor of the world's host as a start would, without inspecting the host.

@@ -5,9 +5,8 @@
 use super::Request;
 use crate::check::Wants;
 use crate::error::Result;
-use crate::guest::{Backend, Guest, Spec};
+use crate::guest::{Backend, Guest, Spec, backend};
 use crate::os::{Intent, taps};
-use crate::plan::machine::backend;
 use crate::plan::network::attach;
 use crate::world::World;
 

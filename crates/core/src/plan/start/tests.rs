@@ -116,10 +116,10 @@ fn what_keeps_a_guest_from_starting_is_told() {
 /// A world with an ISO image.
 fn with_disc(guest: &Guest) -> World {
     let mut world = testing::world(vec![guest.clone()]);
-    let disc = crate::world::Image {
+    let disc = crate::image::Image {
         name: "install75".parse().unwrap(),
         dataset: "tank/chyves/images/install75".parse().unwrap(),
-        kind: crate::world::ImageKind::Iso,
+        kind: crate::image::ImageKind::Iso,
         ..world.images[0].clone()
     };
     world.images.push(disc);

@@ -3,12 +3,12 @@
 //!
 //! Not here: rules for VMs of any hypervisor (`vmm::check`), and the state of the host (modules, IOMMU, free ports).
 
-use super::release::{Arch, Feature};
+use super::feature::{Arch, Feature};
 use super::{BhyveHost, extra};
 use crate::console::terminal;
-use crate::device::{AhciPort, Device, HostDevice, NetBackend, Nic, ScreenSize, ScsiBehind, SerialEnd, VncListen};
+use crate::device::{AhciPort, Device, HostDevice, NetBackend, Nic, ScreenSize, ScsiBehind, SerialEnd, Tpm, VncListen};
 use crate::error::{Problem, did_you_mean};
-use crate::vmm::machine::{Boot, Machine, Tpm};
+use crate::vmm::machine::{Boot, Machine};
 
 /// Maximum number of disks of bhyveload.
 const LOADER_DISKS: usize = 32;

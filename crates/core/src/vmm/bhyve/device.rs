@@ -5,7 +5,7 @@
 
 use super::BhyveHost;
 use super::conf::Conf;
-use super::release::Feature;
+use super::feature::Feature;
 use crate::device::{
     Ahci, AhciDetails, AhciPort, BlockOptions, Device, Disk, DiskBus, FrameBuffer, HostBridge, HostDevice, NetBackend, Nic, NicModel,
     NvmeDetails, Optical, Passthru, Scsi, ScsiBehind, SerialEnd, Vga, VncListen,

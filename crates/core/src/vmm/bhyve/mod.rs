@@ -8,23 +8,25 @@ mod check;
 mod conf;
 mod device;
 mod extra;
+mod feature;
 pub mod jail;
 mod opens;
-mod release;
 #[cfg(test)]
 mod tests;
 
+pub use crate::os::freebsd::Release;
 pub use check::check;
 pub use extra::{Given, given, judge, replaced};
+pub use feature::{Arch, Feature};
 pub use opens::of as opens;
-pub use release::{Arch, Feature, Release};
 
-use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm, Uefi};
+use super::machine::{Boot, Machine, Rtc, Uefi};
 use super::{HostFile, Rendered};
 use crate::cmd::Cmd;
-use crate::device::Device;
+use crate::device::{Device, FwCfgContent, Tpm};
 use crate::error::{Problem, Result};
 use crate::launch::Prepare;
+use crate::os::freebsd::bhyve::destroy;
 use conf::{Setting, Unfit, literal};
 
 /// The properties of a bhyve host, and where a VM's files are on it.
@@ -97,17 +99,6 @@ pub fn render(machine: &Machine, host: &BhyveHost) -> Result<Rendered> {
         Boot::Uefi(_) | Boot::UBoot { .. } | Boot::Bios => {}
     }
     Ok(Rendered { files, before, cmd, after: vec![destroy], descriptors: Vec::new() })
-}
-
-/// The command that destroys a VM object.
-pub fn destroy(vm: &str) -> Cmd {
-    Cmd::new("bhyvectl", [&format!("--vm={vm}"), "--destroy"])
-}
-
-/// The device node of a VM object, which exists as long as the object. The exit status of `bhyvectl --destroy` does not
-/// show whether the object is gone.
-pub fn node(vm: &str) -> String {
-    format!("/dev/vmm/{vm}")
 }
 
 /// The error for a comma in a setting that only the command line can express.

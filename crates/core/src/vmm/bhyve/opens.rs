@@ -3,9 +3,9 @@
 //!
 //! Not here: nodes in /dev other than disks, which only root can rename.
 
-use crate::device::{AhciPort, Device};
+use crate::device::{AhciPort, Device, FwCfgContent};
 use crate::launch::{Opened, Opens};
-use crate::vmm::machine::{Boot, FwCfgContent, Machine};
+use crate::vmm::machine::{Boot, Machine};
 
 /// All of them, each once.
 pub fn of(machine: &Machine) -> Vec<Opens> {
@@ -53,8 +53,9 @@ pub fn of(machine: &Machine) -> Vec<Opens> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::FwCfg;
     use crate::vmm::fixture::{built, usual};
-    use crate::vmm::machine::{FwCfg, Uefi};
+    use crate::vmm::machine::Uefi;
 
     #[test]
     fn disks_media_and_firmware_are_among_them_and_what_is_closed_again_is_marked() {

@@ -1,12 +1,12 @@
 //! Invalid VMs, each with its own message and fix.
 
 use crate::device::{
-    AhciDetails, Backing, BlockOptions, ConsolePort, Device, DeviceClass, DeviceKey, DiskBus, FrameBuffer, NicModel, PciPlace, ScreenSize,
-    Scsi, ScsiBehind, ScsiTarget, SerialEnd, Share, Uart, VirtioConsole, parse_pcidev,
+    AhciDetails, Backing, BlockOptions, ConsolePort, Device, DeviceClass, DeviceKey, DiskBus, FrameBuffer, FwCfg, FwCfgContent, NicModel,
+    PciPlace, ScreenSize, Scsi, ScsiBehind, ScsiTarget, SerialEnd, Share, Uart, VirtioConsole, parse_pcidev,
 };
 use crate::value::Size;
 use crate::vmm::fixture::{bare, built, disk, every, iso, nic, one, screen, tap, usual, with, wrong};
-use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Topology, Uefi};
+use crate::vmm::machine::{Boot, Topology, Uefi};
 use insta::assert_snapshot;
 
 fn raw(text: &str) -> Device {

@@ -1,9 +1,9 @@
 //! The texts of a VM, from which command lines and configuration files are built.
 
-use crate::device::{Device, NetBackend, Nic, SerialEnd};
+use crate::device::{Device, FwCfgContent, NetBackend, Nic, SerialEnd, Tpm};
 use crate::error::Problem;
 use crate::value::printable;
-use crate::vmm::machine::{Boot, FwCfgContent, Spec, Tpm};
+use crate::vmm::machine::{Boot, Spec};
 
 /// No text may contain characters that would end a line or a word of a command line or configuration file.
 pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {

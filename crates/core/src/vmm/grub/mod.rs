@@ -15,8 +15,8 @@ use super::HostFile;
 use super::machine::Memory;
 use crate::cmd::Cmd;
 use crate::error::{Problem, Result};
-use crate::guest_files::Order;
 use crate::launch::Prepare;
+use crate::launch::guest_files::Order;
 use crate::value::{GuestName, printable};
 
 /// How GRUB is run.
@@ -253,18 +253,6 @@ fn search(first: &str, root: Option<&str>) -> String {
         text.push_str(&format!("if {found}; then set prefix=($root){folder}; configfile ($root){folder}/grub.cfg; fi\n"));
     }
     text
-}
-
-/// Whether the text is a valid GRUB name of a device with a file system: `hd0`, `hd0,gpt2`, `hd1,msdos5`, `lvm/vg0-root`.
-pub fn is_device(text: &str) -> bool {
-    if let Some(volume) = text.strip_prefix("lvm/") {
-        let fine = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
-        return volume.contains('-') && volume.len() <= 255 && volume.chars().all(fine);
-    }
-    let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
-    let part = |text: &str| digits(text.trim_start_matches(|c: char| c.is_ascii_lowercase()));
-    let mut parts = text.split(',');
-    parts.next().and_then(|disk| disk.strip_prefix("hd")).is_some_and(digits) && parts.all(part)
 }
 
 /// World-readable, because GRUB drops root privileges (to `nobody`) before it reads some of them.

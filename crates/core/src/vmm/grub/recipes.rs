@@ -4,6 +4,7 @@
 //! They originate in the shell implementation of chyves from 2016.
 
 use super::{Recipe, Way};
+use crate::property::reach::OWN_RECIPE;
 
 const CD: Way = Way::OnMedium;
 const DISK: Way = Way::Search { first: "/boot/grub" };
@@ -39,7 +40,7 @@ pub static RECIPES: &[Recipe] = &[
         install: Way::Lines(&["linux (cd0)/coreos/vmlinuz", "initrd (cd0)/coreos/cpio.gz", "boot"]),
         boot: Way::Lines(&["linux (hd0,1)/coreos/vmlinuz-a ro root=LABEL=ROOT usr=LABEL=USR-A", "boot"]),
     },
-    Recipe { os: "custom", install: Way::Own, boot: Way::Own },
+    Recipe { os: OWN_RECIPE, install: Way::Own, boot: Way::Own },
     Recipe { os: "d8lvm", install: CD, boot: disk_in("/grub") },
     Recipe { os: "debian", install: CD, boot: DISK },
     Recipe { os: "freebsd", install: FREEBSD, boot: FREEBSD },

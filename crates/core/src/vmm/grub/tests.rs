@@ -1,7 +1,7 @@
 //! Each recipe as files and commands, with a medium and without.
 #![allow(clippy::too_many_lines)] // the golden text is the length
 
-use super::{GrubBhyve, Medium, RECIPES, recipe, version};
+use super::{GrubBhyve, Medium, RECIPES, Way, recipe, version};
 use crate::vmm::bhyve::render;
 use crate::vmm::bhyveload::Bhyveload;
 use crate::vmm::fixture::{bare, built, covered, files, freebsd, told};
@@ -451,4 +451,13 @@ fn bhyveload_boots_the_disks_in_order() {
     bhyveload has nothing to boot from
       hint: attach a disk, or start with --iso IMAGE
     ");
+}
+
+#[test]
+fn the_recipe_that_may_name_any_path_is_known_as_such() {
+    let os = &crate::property::find("os").unwrap().property.reach;
+    for recipe in RECIPES {
+        let is_own = [&recipe.install, &recipe.boot].into_iter().any(|way| *way == Way::Own);
+        assert_eq!(os.of(recipe.os).is_some(), is_own, "{}", recipe.os);
+    }
 }

@@ -12,9 +12,9 @@ mod reach;
 mod tests;
 
 use super::Rendered;
-use super::machine::{Boot, FwCfgContent, Machine, Rtc, Tpm};
+use super::machine::{Boot, Machine, Rtc};
 use crate::cmd::Cmd;
-use crate::device::{BackingKind, PciPlace, SerialEnd};
+use crate::device::{BackingKind, FwCfgContent, PciPlace, SerialEnd, Tpm};
 use crate::error::{Problem, Result};
 use crate::launch::Opened;
 use crate::value::printable;

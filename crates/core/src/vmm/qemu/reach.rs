@@ -1,8 +1,8 @@
 //! What a VM's QEMU process must access on its host besides its descriptors, and why that is more than usual.
 
 use crate::confinement::{How, Network, Show};
-use crate::device::{Device, FrameBuffer, HostDevice, NetBackend, Nic, Protocol, SerialEnd, VncListen};
-use crate::vmm::machine::{FwCfgContent, Machine, Tpm};
+use crate::device::{Device, FrameBuffer, FwCfgContent, HostDevice, NetBackend, Nic, Protocol, SerialEnd, Tpm, VncListen};
+use crate::vmm::machine::Machine;
 
 /// What one QEMU process needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,13 @@
 #![allow(clippy::too_many_lines)] // the golden text is the length
 
 use super::{Accel, QemuHost, render};
-use crate::device::{Ahci, AhciDetails, AhciPort, Backing, BlockOptions, Device, DiskBus, FrameBuffer, NicModel, PciPlace, SerialEnd};
+use crate::device::{
+    Ahci, AhciDetails, AhciPort, Backing, BlockOptions, Device, DiskBus, FrameBuffer, FwCfg, FwCfgContent, NicModel, PciPlace, SerialEnd,
+    Tpm,
+};
 use crate::vmm::bhyveload::Bhyveload;
 use crate::vmm::fixture::{bare, built, disk, every, files, lines, linux, nic, one, screen, told, user_net, usual, with};
-use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Machine, Rtc, Spec, Tpm, Uefi};
+use crate::vmm::machine::{Boot, Machine, Rtc, Spec, Uefi};
 use insta::assert_snapshot;
 
 fn line(spec: Spec, host: &QemuHost) -> String {

@@ -5,9 +5,9 @@ use chyves_core::cloudinit::settings::is_wanted;
 use chyves_core::error::Result;
 use chyves_core::guest::{Accel, Guest, Loader, Spec};
 use chyves_core::launch::Launch;
+use chyves_core::os::HostFacts;
 use chyves_core::property::keys;
 use chyves_core::vmm::Vmm;
-use chyves_core::world::HostFacts;
 
 /// One field.
 #[derive(Debug, Clone, PartialEq, Eq)]

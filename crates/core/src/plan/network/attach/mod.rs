@@ -10,19 +10,18 @@ mod cable;
 mod refuse;
 
 use super::Facts;
+use super::services::{self, Bringing};
 use crate::action::Action;
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, Guest, NetSpec, Spec};
+use crate::guest::{Backend, Guest, NetSpec, Spec, backend};
 use crate::network::address::Moved;
 use crate::network::compare::{self, Close, Difference, Room};
-use crate::network::nat::{self, Bringing};
-use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, graph, routes};
-use crate::os::Intent;
-use crate::plan::machine::{backend, tap_name};
+use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, nat, routes};
+use crate::os::{HostFacts, Intent, netgraph};
+use crate::plan::machine::tap_name;
 use crate::plan::network::bridge::networks;
 use crate::value::{GuestName, IfName};
-use crate::world::HostFacts;
 use refuse::{by_hand, nowhere};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -149,7 +148,7 @@ fn moved(intents: &[Intent]) -> Vec<(IfName, Option<Moved>)> {
 
 /// The folder that records facts about netgraph nodes, one file for each.
 pub fn nodes_folder(run_dir: &str) -> String {
-    format!("{run_dir}/network/{}", graph::FOLDER)
+    format!("{run_dir}/network/{}", netgraph::FOLDER)
 }
 
 /// The tap of a NIC: the chosen one, or the one derived from the guest's UUID.
@@ -341,7 +340,7 @@ impl Work<'_> {
             );
             return ready;
         }
-        let bringing = nat::bring(self.host, spec, actual, STARTED);
+        let bringing = services::bring(self.host, spec, actual, STARTED);
         if design.mode == Mode::Manual && !bringing.says.is_empty() {
             ready.refused = Some(by_hand(name, &bringing.says.join(", ")));
             return ready;

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::network::compare::Close;
-use crate::network::graph::{BRIDGE, ETHER, Graph, Hook, Made, Node};
 use crate::network::{compare, wiring};
+use crate::os::netgraph::{BRIDGE, ETHER, Graph, Hook, Made, Node};
 use crate::world::World;
 use std::collections::BTreeSet;
 use uuid::Uuid;

@@ -1,10 +1,10 @@
 use super::*;
+use crate::image::{Image, ImageKind};
 use crate::plan::set::{self, Request};
 use crate::plan::testing::{self, moment, own};
 use crate::plan::{clone, create};
 use crate::property::Scope;
 use crate::vmm::Vmm;
-use crate::world::{Image, ImageKind};
 use proptest::prelude::*;
 
 mod levels;

@@ -4,8 +4,7 @@
 //! ([`super::check`]).
 
 use super::{Opens, Read, newest, read};
-use crate::device::{Device, Owner, SerialEnd, parse_pcidev, parse_serial_end};
-use crate::vmm::machine::{FwCfg, FwCfgContent, Tpm};
+use crate::device::{Device, FwCfg, FwCfgContent, Owner, SerialEnd, Tpm, parse_pcidev, parse_serial_end};
 
 /// A resource of the host that the user's own arguments name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,12 @@ mod given;
 
 pub use given::{Given, given};
 
-use super::release::{Arch, Feature};
+use super::feature::{Arch, Feature};
 use super::{BhyveHost, Release, settings};
-use crate::device::{Device, Owner, PciPlace, parse_pcidev};
+use crate::device::{Device, FwCfg, Owner, PciPlace, parse_pcidev};
 use crate::error::Problem;
 use crate::value::printable;
-use crate::vmm::machine::{Boot, FwCfg, Machine, Topology};
+use crate::vmm::machine::{Boot, Machine, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether an option's value names a resource of the host that bhyve opens.

@@ -7,14 +7,14 @@
 
 mod reach;
 
-pub use reach::{Found, Reach, reach};
+pub use crate::confinement::{Jail, Reach};
+pub use reach::{Found, reach};
 
 use super::{Arch, Release};
 use crate::cmd::Cmd;
 use crate::launch::Prepare;
 use crate::os::freebsd::jail;
 use crate::vmm::{HostFile, Rendered};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -37,21 +37,6 @@ const SETS: (u32, u32) = (20_000, 40_000);
 pub fn rulesets(uuid: Uuid) -> impl Iterator<Item = u32> {
     let hash = u32::from_be_bytes(uuid.as_bytes()[..4].try_into().unwrap_or_default());
     (0..SETS.1).map(move |n| SETS.0 + (hash % SETS.1 + n) % SETS.1)
-}
-
-/// A jail for one bhyve process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Jail {
-    /// Its name.
-    pub name: String,
-    /// The path of its root.
-    pub root: String,
-    /// Its configuration file for jail(8).
-    pub conf: String,
-    /// The devfs ruleset of its /dev.
-    pub ruleset: u32,
-    /// What it contains.
-    pub reach: Reach,
 }
 
 impl Jail {

@@ -5,30 +5,13 @@
 //! here: how a jail provides them ([`super::Jail`]).
 
 use super::super::{BhyveHost, extra};
-use super::SINCE;
-use crate::device::{AhciPort, Device, NetBackend, Raw, ScsiBehind, SerialEnd, VncListen};
+use super::{Reach, SINCE};
+use crate::device::{AhciPort, Device, FwCfgContent, NetBackend, Raw, ScsiBehind, SerialEnd, Tpm, VncListen};
 use crate::value::printable;
-use crate::vmm::machine::{Boot, FwCfgContent, Machine, Tpm};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::vmm::machine::{Boot, Machine};
 
 /// Nodes in /dev that every bhyve process opens.
 const NODES: &[&str] = &["null", "zero", "random", "urandom", "vmm", "vmm.io", "vmmctl"];
-
-/// What one bhyve process opens.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Reach {
-    /// Files and folders by path, and whether it writes to them.
-    pub files: BTreeMap<String, bool>,
-    /// Those of them that are folders: a folder has to be mounted over a folder.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub folders: BTreeSet<String>,
-    /// Nodes in /dev.
-    pub nodes: BTreeSet<String>,
-    /// A sentence for each device with files that are not all known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unsure: Vec<String>,
-}
 
 /// What exists at a path that a device of unknown type names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +190,7 @@ mod tests {
     use crate::device::{Owner, PciPlace, parse_pcidev};
     use crate::vmm::fixture::{bare, built, freebsd, with};
     use crate::vmm::machine::Spec;
+    use std::collections::BTreeMap;
     use uuid::Uuid;
 
     fn here(path: &str) -> Found {

@@ -1,11 +1,11 @@
 //! Behaviour of bhyve's own parser and device code that differs from its manual and from older references.
 
 use super::{line, refusals};
-use crate::device::{Device, DiskBus, FrameBuffer, NetBackend, NicModel, PciPlace, SerialEnd, UserNet};
+use crate::device::{Device, DiskBus, FrameBuffer, FwCfg, FwCfgContent, NetBackend, NicModel, PciPlace, SerialEnd, UserNet};
 use crate::vmm::bhyve::{Arch, BhyveHost, Given, replaced};
 use crate::vmm::bhyveload::Bhyveload;
 use crate::vmm::fixture::{bare, built, disk, freebsd, nic, one, screen, usual, with};
-use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Pc, Spec};
+use crate::vmm::machine::{Boot, Pc, Spec};
 use insta::assert_snapshot;
 
 fn at(path: &str) -> Device {

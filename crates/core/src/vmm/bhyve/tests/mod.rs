@@ -4,9 +4,9 @@ mod corrections;
 mod devices;
 
 use super::{Arch, BhyveHost, check, render};
-use crate::device::{DiskBus, NicModel, PciPlace};
+use crate::device::{DiskBus, FwCfg, FwCfgContent, NicModel, PciPlace, Tpm};
 use crate::vmm::fixture::{bare, built, covered, disk, every, files, freebsd, lines, nic, tap, told, usual, with};
-use crate::vmm::machine::{Boot, FwCfg, FwCfgContent, Rtc, Spec, Topology, Tpm, Uefi};
+use crate::vmm::machine::{Boot, Rtc, Spec, Topology, Uefi};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 

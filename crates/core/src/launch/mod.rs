@@ -3,10 +3,11 @@
 //!
 //! The planner creates it (`plan::start`), the supervisor executes it; neither depends on the internals of the other.
 
+pub mod guest_files;
+
 use crate::cmd::Cmd;
 use crate::confinement::Confinement;
-use crate::value::{Dataset, FilePath, GuestName, Size};
-use crate::vmm::Vmm;
+use crate::value::{Dataset, FilePath, GuestName, Size, Vmm};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;

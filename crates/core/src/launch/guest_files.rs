@@ -3,8 +3,8 @@
 //!
 //! Not here: executing it (chyves-host `guest_files`).
 
+use super::OWN;
 use crate::cmd::Cmd;
-use crate::launch::OWN;
 
 /// The hidden command.
 pub const WORD: &str = "_guest-files";

@@ -10,9 +10,9 @@
 //!
 //! Not here: loading the rules, and checking that they work (chyves-host).
 
-use super::UIDS;
+use super::nat::NFT;
 use crate::cmd::Cmd;
-use crate::network::nat::NFT;
+use crate::confinement::UIDS;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 

@@ -1,14 +1,14 @@
 //! Converts rows of `zfs get` into roots, guests, images and trash. They are identified by their marks, never by their
 //! names.
 
-use super::rows::Row;
 use crate::error::{Kind, Problem};
-use crate::guest::{DiskKind, Guest, RunState};
-use crate::plan::image::WORKING;
+use crate::guest::{DiskKind, Guest, RunState, Trashed, TrashedDisk};
+use crate::image::{Image, ImageKind, Template, WORKING};
+use crate::pool::{Role, Root, this_host};
 use crate::property::keys;
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, Size};
-use crate::world::{Image, ImageKind, Role, Root, Template, Trashed, TrashedDisk, this_host};
+use crate::zfs::rows::Row;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -154,7 +154,7 @@ fn guest(
     let odd =
         |p: Problem| Problem { code: Kind::NotNow, ..p.within(format!("`{dataset}` is marked as a guest and cannot be used")).on(dataset) };
     if let Some(property) = &row.doubtful {
-        return Err(odd(super::rows::pretender(&row.name, property)));
+        return Err(odd(crate::zfs::rows::pretender(&row.name, property)));
     }
     let name = dataset.leaf().parse().map_err(|e| odd(Problem::from(e)).hint("rename it with `zfs rename`"))?;
     let text = own(&row.own, keys::UUID).unwrap_or_default();
@@ -189,7 +189,7 @@ fn guest(
         mounted: row.native("mounted") == Some("yes"),
         mountpoint: row.native("mountpoint").map(str::to_owned),
         guid: row.number("guid"),
-        home: root.mountpoint.as_deref().and_then(|at| super::guard::home(&root.dataset, at, dataset)),
+        home: root.mountpoint.as_deref().and_then(|at| crate::zfs::guard::home(&root.dataset, at, dataset)),
         settings,
         state: RunState::Stopped,
     })

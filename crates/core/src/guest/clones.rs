@@ -2,9 +2,14 @@
 //!
 //! Not here: creating clones ([`crate::plan::clone`]), promoting them ([`crate::plan::promote`]).
 
-use crate::guest::Guest;
-use crate::plan::promote::origin;
+use super::Guest;
+use crate::value::SnapshotRef;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The origin of a guest that is a clone.
+pub fn origin(guest: &Guest) -> Option<SnapshotRef> {
+    guest.origin.as_deref().and_then(|o| o.parse().ok())
+}
 
 /// One guest in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
