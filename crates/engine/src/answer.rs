@@ -174,6 +174,16 @@ mirrored! {
     }
 }
 
+impl From<DiskKind> for guest::DiskKind {
+    fn from(kind: DiskKind) -> Self {
+        match kind {
+            DiskKind::Raw => Self::Raw,
+            DiskKind::Zvol => Self::Zvol,
+            DiskKind::Attached => Self::Attached,
+        }
+    }
+}
+
 impl From<ImageKind> for image::ImageKind {
     fn from(kind: ImageKind) -> Self {
         match kind {
@@ -214,6 +224,29 @@ impl Value {
         // Text that only looks like a number, as `007`, stays as it is.
         let number = || text.parse::<u64>().ok().filter(|number| number.to_string() == text);
         size.or_else(number).map_or_else(|| Self::Text(text.to_owned()), Self::Number)
+    }
+}
+
+/// A property that is set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// The property.
+    pub key: String,
+    /// The value as it is typed.
+    pub value: String,
+}
+
+impl Assignment {
+    /// Assignments as pairs.
+    pub(crate) fn pairs(all: &[Self]) -> Vec<(String, String)> {
+        all.iter().map(|one| (one.key.clone(), one.value.clone())).collect()
+    }
+
+    /// Words of the form `KEY=VALUE`; others are skipped.
+    pub fn of_words<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Vec<Self> {
+        let one = |word: S| word.as_ref().split_once('=').map(|(key, value)| Self { key: key.to_owned(), value: value.to_owned() });
+        words.into_iter().filter_map(one).collect()
     }
 }
 

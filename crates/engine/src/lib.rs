@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod checks;
 mod disks;
 mod engine;
 mod events;

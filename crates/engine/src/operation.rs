@@ -47,6 +47,11 @@ impl<A> From<A> for Outcome<A> {
 }
 
 impl<A> Outcome<A> {
+    /// The outcome of an operation whose plan was only shown.
+    pub fn shown() -> Self {
+        Self { answer: None, problem: None }
+    }
+
     /// An answer about what could be found, and the summary of what could not: "guests could not be read".
     pub fn without<N: std::fmt::Display>(answer: A, failed: &str, found: usize, lost: Vec<(N, Problem)>) -> Self {
         let total = found + lost.len();
@@ -79,6 +84,14 @@ impl<D: Clone> Outcome<Vec<Each<D>>> {
         let alone = total == 1 && !failures.is_empty();
         Self { answer: (!alone).then_some(answer), problem: several::sum_up(failed, total, failures) }
     }
+
+    /// The same of an operation that may only have shown its plans: what was only shown has no result, failures are results.
+    pub fn each_of(engine: &Engine, results: Results<Option<D>>, failed: &str) -> Self {
+        let only_shown = engine.dry_run && !results.is_empty();
+        let mut outcome = Self::each(results, failed);
+        outcome.answer = outcome.answer.filter(|answer| !(only_shown && answer.is_empty()));
+        outcome
+    }
 }
 
 impl Engine {
@@ -103,6 +116,9 @@ pub trait OnGuests: Serialize + DeserializeOwned + JsonSchema + Sync {
     /// How the guests are processed.
     const PACE: Pace = Pace::InTurn;
 
+    /// What the guests of one run share, such as a cache.
+    type Shared: Default + Sync;
+
     /// What was done to one guest.
     type Done: Serialize + JsonSchema + Clone + Send;
 
@@ -121,10 +137,10 @@ pub trait OnGuests: Serialize + DeserializeOwned + JsonSchema + Sync {
     ///
     /// # Errors
     /// It cannot be done.
-    fn plan(&self, engine: &Engine, world: &World, guest: &Guest) -> Result<Plan>;
+    fn plan(&self, engine: &Engine, shared: &Self::Shared, world: &World, guest: &Guest) -> Result<Plan>;
 
     /// What was done to a guest; none if nothing had to be.
-    fn done(&self, guest: &Guest, plan: &Plan, applied: &Applied) -> Option<Self::Done>;
+    fn done(&self, shared: &Self::Shared, guest: &Guest, plan: &Plan, applied: &Applied) -> Option<Self::Done>;
 }
 
 impl<T: OnGuests> Operation for T {
@@ -133,20 +149,17 @@ impl<T: OnGuests> Operation for T {
 
     fn needs(&self) -> Needs {
         // Each guest is locked and observed for itself.
-        Needs::default()
+        Needs { nothing: true, ..Needs::default() }
     }
 
     fn run(&self, engine: &Engine, _: &Observed) -> Result<Outcome<Self::Answer>> {
         self.check(engine)?;
+        let shared = T::Shared::default();
         let results = engine.each(self.targets(), T::PACE, |world, guest| {
-            let plan = self.plan(engine, world, guest)?;
+            let plan = self.plan(engine, &shared, world, guest)?;
             let applied = engine.carry_out(world, &plan, guest.name.as_str())?;
-            Ok(applied.and_then(|applied| self.done(guest, &plan, &applied)))
+            Ok(applied.and_then(|applied| self.done(&shared, guest, &plan, &applied)))
         })?;
-        let only_shown = engine.dry_run && !results.is_empty();
-        let mut outcome = Outcome::each(results, "guests could not be done");
-        // What was only shown has no result; failures are results.
-        outcome.answer = outcome.answer.filter(|answer| !(only_shown && answer.is_empty()));
-        Ok(outcome)
+        Ok(Outcome::each_of(engine, results, "guests could not be done"))
     }
 }

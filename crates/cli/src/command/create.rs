@@ -3,18 +3,15 @@
 use super::cloud_init::Texts;
 use super::ssh_keys::keys_in;
 use super::start;
-use crate::session::{Report, Session};
+use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::cloudinit::Text;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::DiskKind;
-use chyves_core::plan;
-use chyves_core::property::settings::OwnValues;
 use chyves_core::property::{VALUE_LIMIT, keys};
 use chyves_core::value::{DiskSize, GuestName, ImageName};
-use chyves_core::world::World;
-use chyves_host::observe::{self, Look, Which};
-use serde_json::json;
+use chyves_engine::answer::{Assignment, Each, Single};
+use chyves_engine::op::{Created, Document, GuestCreate};
 
 /// Create guests, from an image or with an empty disk
 ///
@@ -145,37 +142,22 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (setup, texts) = args.setup.read()?;
     settings.extend(setup);
     settings.extend(set.iter().filter_map(|w| w.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
-    super::image::firmware_is_there(session, &settings)?;
-    let locks = session.lock("guest", &names)?;
-    let look = |images| session.look(&Look { images, unborn: true, ..Look::at(&names) });
-    let world = match &args.image {
-        None => look(Which::None)?,
-        Some(image) => {
-            let world = look(Which::Named(vec![image.clone()]))?;
-            // All images are needed only to suggest a name.
-            if world.images.is_empty() { look(Which::All)? } else { world }
-        }
+    let request = GuestCreate {
+        names,
+        pool: args.pool.clone(),
+        image: args.image.clone(),
+        full: args.full,
+        size: args.size.map(|size| size.get().get()),
+        disk: args.disk.map(Into::into),
+        nets: args.nets,
+        set: settings.into_iter().map(|(key, value)| Assignment { key, value }).collect(),
+        texts: texts.into_iter().map(|(kind, text)| Document { kind, text }).collect(),
+        start: args.start,
     };
-    what_is_made(session, args, &names, &settings)?;
-    let moment = chyves_engine::Engine::moment(names.len());
-    let mut results: Vec<Result<Option<Report>>> = Vec::new();
-    let mut made = Vec::new();
-    // Each separately: if one cannot be created, the others still are.
-    for (index, name) in names.iter().enumerate() {
-        let mut request = request(args, name, &settings, &texts);
-        // Inherited settings also affect whether it could start.
-        let above = plan::create::dataset(&world, &request)?.parent();
-        let row = above.map(|above| observe::dataset(&above)).transpose()?.flatten();
-        request.defaults = row.map(|row| row.own).unwrap_or_default();
-        let own = plan::Moment { now: moment.now.clone(), uuids: moment.uuids[index..=index].to_vec() };
-        let result = one(session, &world, args, &request, &own);
-        if matches!(result, Ok(Some(_))) {
-            made.push(name.clone());
-        }
-        results.push(result);
-    }
-    let all = session.sum_up("guests could not be created", &names, results);
-    drop(locks);
+    let outcome = session.run(&request)?;
+    let is_made = |each: &Each<Created>| matches!(each.result, Single::Done(_)).then(|| each.object.parse::<GuestName>());
+    let made: Vec<GuestName> = outcome.answer.iter().flatten().filter_map(is_made).collect::<std::result::Result<_, _>>()?;
+    let all = session.show_each(outcome, |created| format!("created as {}", created.dataset));
     if args.start && !session.dry_run && !made.is_empty() {
         // The created guests are started, even if others could not be created.
         return match (started(session, made), all) {
@@ -187,56 +169,6 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     all
 }
 
-/// Creates one guest, or shows the plan.
-fn one(session: &Session, world: &World, args: &Args, request: &plan::create::Request, moment: &plan::Moment) -> Result<Option<Report>> {
-    let name = &request.name;
-    let mut plan = plan::create::create(world, request, moment)?;
-    if args.start && session.dry_run {
-        plan.notes.push(format!("then {name} is started: `chyves start {name} -n` shows the commands once it is created"));
-    }
-    let dataset = plan::create::dataset(world, request)?;
-    if session.dry_run {
-        observe::is_no_group(&dataset)?;
-    }
-    let uuid = moment.uuids.first();
-    // Checked only after a failure: a group in this place is rare, and each query of ZFS costs time.
-    let why = |problem| observe::is_no_group(&dataset).err().unwrap_or(problem);
-    if session.carry_out(world, &plan, name.as_str()).map_err(why)?.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(Report::new(name, format!("created as {dataset}")).with(json!({ "dataset": dataset, "uuid": uuid }))))
-}
-
-/// Points out something that may not be intended: on a terminal the user decides, elsewhere it is a warning.
-fn what_is_made(session: &Session, args: &Args, names: &[GuestName], settings: &[(String, String)]) -> Result<()> {
-    if args.image.is_some() {
-        return Ok(());
-    }
-    if let [_, others @ ..] = names
-        && !others.is_empty()
-    {
-        let images = session.look(&Look { images: Which::All, ..Look::default() })?.images;
-        if let Some(image) = others.iter().find(|name| images.iter().any(|image| image.name.as_str() == name.as_str())) {
-            session.doubt(
-                &format!("make {} guests, one of them called {image}", names.len()),
-                &format!("{image} is also an image; to create a guest from it: `chyves create {} --image {image}`", names[0]),
-            )?;
-        }
-    }
-    let has_disk = args.size.is_some() || settings.iter().any(|(key, _)| key.starts_with("disk") || key.starts_with("pcidev"));
-    if !has_disk {
-        let listed: Vec<&str> = names.iter().map(GuestName::as_str).collect();
-        let listed = listed.join(", ");
-        session.doubt(
-            &format!("make {listed} without a disk"),
-            &format!(
-                "{listed}: no disk is created; --size 20G creates an empty one, --image IMAGE one from an image, `chyves image list` shows them"
-            ),
-        )?;
-    }
-    Ok(())
-}
-
 /// Starts the created guests. They are kept if that fails.
 fn started(session: &Session, names: Vec<GuestName>) -> Result<()> {
     let listed = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -245,19 +177,4 @@ fn started(session: &Session, names: Vec<GuestName>) -> Result<()> {
         Problem { code: Kind::Partial, ..problem.within(said) }
             .hint(format!("`chyves start {listed}` tries again; `chyves delete {listed}` removes it"))
     })
-}
-
-fn request(args: &Args, name: &GuestName, settings: &[(String, String)], texts: &[(Text, String)]) -> plan::create::Request {
-    plan::create::Request {
-        name: name.clone(),
-        pool: args.pool.clone(),
-        image: args.image.clone(),
-        full: args.full,
-        size: args.size.map(DiskSize::get),
-        disk: args.disk,
-        nets: args.nets,
-        set: settings.to_vec(),
-        texts: texts.to_vec(),
-        defaults: OwnValues::new(),
-    }
 }

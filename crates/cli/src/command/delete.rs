@@ -1,13 +1,12 @@
 //! `chyves delete` and `chyves undelete`: into the trash and back.
 
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
 use chyves_core::value::GuestName;
-use chyves_core::zfs::Dialect;
-use chyves_host::observe::snapshots::{self, Origins};
-use chyves_host::observe::{self, Look, Which};
+use chyves_engine::op::{DeletedWord, GuestDelete, GuestUndelete};
+use chyves_host::observe::Look;
 
 /// Move guests to the trash
 ///
@@ -26,46 +25,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
-    let targets = Targets::parse(&args.guests)?;
-    session.foreign.store(args.foreign, std::sync::atomic::Ordering::SeqCst);
-    if args.now {
-        return destroy(session, &targets);
-    }
-    if targets == Targets::All && !session.dry_run {
-        session.ui.confirm("move all guests to the trash", session.yes)?;
-    }
-    let origins = Origins::default();
-    session.each(&targets, Pace::InTurn, |world, guest| {
-        session.drop_revert(world, guest)?;
-        let guid = observe::guids(&[guest.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-        let taken = observe::exists(plan::delete::usual_place(world, guest)?.as_str())?;
-        let stays = world.host.dialect == Dialect::Fuse && !snapshots::doomed(&guest.dataset, &origins)?.clones.is_empty();
-        let plan = plan::delete::delete(world, guest, guid, (stays, taken), &chyves_engine::now())?;
-        session.permits_or_foreign(world, &plan)?;
-        let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.map(|_| Report::new(&guest.name, "in the trash")))
-    })
-}
-
-/// Destroys guests, after showing everything that will be destroyed.
-fn destroy(session: &Session, targets: &Targets) -> Result<()> {
-    let origins = Origins::default();
-    session.each(targets, Pace::InTurn, |world, guest| {
-        session.drop_revert(world, guest)?;
-        let doomed = snapshots::doomed(&guest.dataset, &origins)?;
-        let plan = plan::delete::destroy(guest, &doomed)?;
-        session.permits_or_foreign(world, &plan)?;
-        if !session.dry_run {
-            for name in doomed.all(&[]) {
-                session.ui.say(&format!("{}: destroys {name}", guest.name));
-            }
-            session.ui.confirm(&format!("destroy {} for good", guest.name), session.yes)?;
+    let outcome = session.run(&GuestDelete { guests: Targets::parse(&args.guests)?, now: args.now, foreign: args.foreign })?;
+    session.show_each(outcome, |deleted| {
+        match deleted.done {
+            DeletedWord::InTheTrash => "in the trash",
+            DeletedWord::Destroyed => "destroyed",
         }
-        let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        if done.is_some() {
-            origins.forget(&guest.dataset);
-        }
-        Ok(done.map(|_| Report::new(&guest.name, "destroyed")))
+        .to_owned()
     })
 }
 
@@ -92,20 +58,6 @@ pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
         }
         return super::disk::undelete(session, &args.wanted);
     }
-    let name = args.name.as_ref().unwrap_or(&found.name).clone();
-    let _lock = session.lock("guest", &[&name])?;
-    let world = session.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
-    let found = plan::delete::find(&world, found.dataset.as_str())?;
-    let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-    let has_group = match &found.group {
-        Some(group) => observe::is_group(&world.root_on(found.dataset.pool())?.guests().child(group))?,
-        None => false,
-    };
-    let plan = plan::delete::undelete(&world, found, guid, Some(&name), has_group)?;
-    if session.carry_out(&world, &plan, name.as_str())?.is_some() {
-        let back = session.look(&Look::at(std::slice::from_ref(&name)))?;
-        session.warn_if_unstartable(&back, observe::guest(&back, &name)?);
-        session.tell(&[Report::new(&name, "restored from the trash")]);
-    }
-    Ok(())
+    let outcome = session.run(&GuestUndelete { wanted: args.wanted.clone(), name: args.name.clone() })?;
+    session.show_all(outcome, |restored| Some((restored.object.clone(), "restored from the trash".to_owned())))
 }

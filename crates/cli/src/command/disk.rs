@@ -1,21 +1,17 @@
 //! `chyves disk`: the disks of guests.
 
 use super::get::show;
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::{DiskKind, Guest};
-use chyves_core::plan::disk::found::{self, Found};
+use chyves_core::guest::DiskKind;
+use chyves_core::plan;
 use chyves_core::plan::disk::resize::NewSize;
-use chyves_core::plan::{self, disk::add::Origin};
 use chyves_core::value::{DiskSize, Size};
-use chyves_core::world::World;
-use chyves_engine::answer;
-use chyves_engine::op::{Disk, DiskList, DiskState};
-use chyves_host::apply::disk as files;
-use chyves_host::observe::disks::{self, Mount};
-use chyves_host::observe::{self, Look};
+use chyves_engine::answer::{self, Assignment};
+use chyves_engine::op::{Disk, DiskAdd, DiskChange, DiskChangeKind, DiskFrom, DiskList, DiskState};
+use chyves_host::observe::Look;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -147,125 +143,45 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Add(args) => add(session, args),
         Verb::Remove { guest, disk, lost } => {
-            // A single word can remove a disk of several guests.
-            if !session.dry_run
-                && let several @ (Targets::All | Targets::Named(_)) = Targets::parse(&[guest])?
-                && !matches!(&several, Targets::Named(names) if names.len() == 1)
-            {
-                let whose = if several == Targets::All { "all guests".to_owned() } else { guest.clone() };
-                session.ui.confirm(&format!("remove disk{disk} of {whose}"), session.yes)?;
-            }
-            remove(session, guest, *disk, *lost)
+            change(session, guest, Some(*disk), if *lost { DiskChangeKind::Forget } else { DiskChangeKind::Remove })
         }
         Verb::Resize { guest, disk, size, force } => {
-            let said = match size {
-                NewSize::Exactly(size) => format!("resized to {size}"),
-                NewSize::More(by) => format!("grown by {by}"),
+            let how = match size {
+                NewSize::Exactly(size) => DiskChangeKind::Resize { to: size.get(), force: *force },
+                NewSize::More(by) => DiskChangeKind::Grow { by: by.get() },
             };
-            one(session, guest, *disk, &said, |world, guest, guids| {
-                has_it(session, guest, *disk)?;
-                let found = disks::of(guest, Some(&[*disk]), Mount::ForAMoment)?;
-                plan::disk::resize::resize(world, guest, *disk, *size, *force, plan::disk::found::of(&found, *disk), guids)
-            })
+            change(session, guest, Some(*disk), how)
         }
-        Verb::Sync { guest, disk } => sync(session, guest, *disk),
+        Verb::Sync { guest, disk } => change(session, guest, *disk, DiskChangeKind::Sync),
         Verb::List { guests, list } => self::list(session, guests, list),
-        Verb::Set { guest, disk, settings } => {
-            let pairs = pairs(settings)?;
-            one(session, guest, *disk, "set", |world, guest, _| plan::disk::set(world, guest, *disk, &pairs, &[]))
-        }
-        Verb::Move { guest, disk, to } => one(session, guest, *disk, &format!("renumbered to disk{to}"), |world, guest, guids| {
-            plan::disk::renumber(world, guest, *disk, *to, guids)
-        }),
+        Verb::Set { guest, disk, settings } => change(session, guest, Some(*disk), DiskChangeKind::Set { set: pairs(settings)? }),
+        Verb::Move { guest, disk, to } => change(session, guest, Some(*disk), DiskChangeKind::Renumber { to: *to }),
     }
 }
 
-fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
-    let pair = |word: &String| {
+fn change(session: &Session, guests: &str, disk: Option<u16>, change: DiskChangeKind) -> Result<()> {
+    let request = DiskChange { guests: Targets::parse(&[guests])?, disk, change };
+    let outcome = session.run(&request)?;
+    session.show_each(outcome, |changed| {
+        let said = match &request.change {
+            DiskChangeKind::Resize { to, .. } => format!("resized to {}", Size::bytes(*to)),
+            DiskChangeKind::Grow { by } => format!("grown by {}", Size::bytes(*by)),
+            DiskChangeKind::Set { .. } => "set".to_owned(),
+            DiskChangeKind::Renumber { to } => format!("renumbered to disk{to}"),
+            DiskChangeKind::Sync => return "the settings record its disks as they are".to_owned(),
+            DiskChangeKind::Remove => "removed".to_owned(),
+            DiskChangeKind::Forget => "forgotten".to_owned(),
+        };
+        format!("disk{} {said}", changed.disk.unwrap_or(0))
+    })
+}
+
+fn pairs(words: &[String]) -> Result<Vec<Assignment>> {
+    if let Some(word) = words.iter().find(|word| !word.contains('=')) {
         let shown = chyves_core::value::printable(word, 60);
-        let wrong = || Problem::usage(format!("`{shown}` is not a setting")).on(&shown).hint("write settings as KEY=VALUE: bus=nvme");
-        word.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(wrong)
-    };
-    words.iter().map(pair).collect()
-}
-
-/// Refuses a disk that was added to a running guest since its start: its hypervisor does not have the disk.
-fn has_it(session: &Session, guest: &Guest, number: u16) -> Result<()> {
-    if !guest.state.is_alive() {
-        return Ok(());
+        return Err(Problem::usage(format!("`{shown}` is not a setting")).on(&shown).hint("write settings as KEY=VALUE: bus=nvme"));
     }
-    let spec = guest.spec()?;
-    let disk = spec.disks.iter().find(|d| d.number == number);
-    let path = disk.zip(guest.mountpoint.as_deref()).map(|(disk, folder)| plan::machine::disk_path(guest, folder, disk));
-    let record = session.runtime.observe(guest.uuid, &guest.dataset)?.record;
-    let (Some(path), Some(record)) = (path, record) else { return Ok(()) };
-    if record.launch.hypervisor.args.iter().any(|arg| arg.contains(&path)) {
-        return Ok(());
-    }
-    let disk = format!("disk{number}");
-    Err(Problem::not_now(format!(
-        "cannot resize {disk} of {}: it was added while the guest runs, and the guest has it from its next start on",
-        guest.name
-    ))
-    .on(format!("{}:{disk}", guest.name))
-    .hint(format!("`chyves stop {0}`, then `chyves disk resize {0} {disk} SIZE`", guest.name)))
-}
-
-/// Moves a disk to the trash, or forgets a lost one.
-fn remove(session: &Session, guests: &str, disk: u16, lost: bool) -> Result<()> {
-    if lost {
-        return forget(session, guests, disk);
-    }
-    one(session, guests, disk, "removed", |world, guest, guids| {
-        // A missing disk cannot be moved to the trash.
-        let found = disks::of(guest, Some(&[disk]), Mount::ForAMoment)?;
-        let spec = guest.spec()?;
-        match (spec.disks.iter().find(|d| d.number == disk), found::of(&found, disk)) {
-            (Some(spec), gone @ Found::Missing) if spec.kind != DiskKind::Attached => drop(gone.size(guest, spec)?),
-            _ => {}
-        }
-        plan::disk::remove::remove(world, guest, disk, guids, &chyves_engine::Engine::moment(1))
-    })
-}
-
-/// Removes the settings of a disk that is lost.
-fn forget(session: &Session, guests: &str, disk: u16) -> Result<()> {
-    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
-        // The disk itself may not exist any more.
-        let guids = observe::guids(&[guest.dataset.to_string()])?;
-        let plan = plan::disk::remove::let_go(world, guest, disk, guids, &chyves_engine::Engine::moment(1))?;
-        let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.map(|_| Report::new(&guest.name, format!("disk{disk} forgotten")).with(json!({ "disk": disk }))))
-    })
-}
-
-/// Records the actual type and size of disks.
-fn sync(session: &Session, guests: &str, disk: Option<u16>) -> Result<()> {
-    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
-        let found = disks::of(guest, disk.as_ref().map(std::slice::from_ref), Mount::ForAMoment)?;
-        let guids = observe::guids(&[guest.dataset.to_string()])?;
-        let plan = plan::disk::sync::sync(world, guest, disk, &found, guids)?;
-        let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "the settings record its disks as they are")))
-    })
-}
-
-/// Executes a plan for one disk of each guest.
-fn one(
-    session: &Session,
-    guests: &str,
-    disk: u16,
-    said: &str,
-    plan: impl Fn(&World, &Guest, Vec<(String, u64)>) -> Result<plan::Plan> + Sync,
-) -> Result<()> {
-    session.each(&Targets::parse(&[guests])?, Pace::InTurn, |world, guest| {
-        let guids = observe::guids(&plan::disk::datasets(guest, disk)?)?;
-        let plan = plan(world, guest, guids)?;
-        let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done
-            .filter(|_| !plan.steps.is_empty())
-            .map(|_| Report::new(&guest.name, format!("disk{disk} {said}")).with(json!({ "disk": disk }))))
-    })
+    Ok(Assignment::of_words(words))
 }
 
 fn add(session: &Session, args: &AddArgs) -> Result<()> {
@@ -275,47 +191,28 @@ fn add(session: &Session, args: &AddArgs) -> Result<()> {
         ([size], None) => Some(size.parse()?),
         _ => return Err(Problem::usage("a disk has one size").hint("write `chyves disk add GUEST 8G`")),
     };
-    let set = pairs(&settings)?;
-    let found = match (&args.import, &args.attach) {
-        (Some(file), _) => Origin::File(files::look(file)?),
-        (None, Some(source)) => Origin::Attached(files::look_at_source(source)?),
-        (None, None) => Origin::Empty,
+    let from = match (&args.import, &args.attach, &args.from_trash) {
+        (Some(file), _, _) => DiskFrom::File(file.clone()),
+        (None, Some(source), _) => DiskFrom::Attached(source.clone()),
+        (None, None, Some(wanted)) => DiskFrom::Trash(wanted.clone()),
+        (None, None, None) => DiskFrom::Nothing,
     };
-    session.each(&Targets::parse(&[&args.guest])?, Pace::InTurn, |world, guest| {
-        let _trash = args.from_trash.as_ref().map(|_| session.lock("trash", &["empty"])).transpose()?;
-        let mut world = world.clone();
-        let more = if matches!(found, Origin::Attached(_)) { Look::at_all() } else { Look { trash: true, ..Look::default() } };
-        let seen = observe::world(&session.runtime, &more)?;
-        (world.trash, world.roots) = (seen.trash, seen.roots);
-        world.guests.extend(seen.guests.into_iter().filter(|g| g.dataset != guest.dataset));
-        let origin = match &args.from_trash {
-            Some(wanted) => from_trash(&world, wanted)?,
-            None => found.clone(),
-        };
-        let request = plan::disk::add::Request {
-            number: args.number,
-            origin,
-            size: size.map(DiskSize::get),
-            kind: args.kind,
-            reserved: args.reserved,
-            block: args.block_size,
-            set: set.clone(),
-        };
-        carry_out(session, &world, guest, &request)
-    })
+    let request = DiskAdd {
+        guests: Targets::parse(&[&args.guest])?,
+        from,
+        size: size.map(|size: DiskSize| size.get().get()),
+        number: args.number,
+        kind: args.kind.map(Into::into),
+        reserved: args.reserved,
+        block_size: args.block_size.map(Size::get),
+        set: pairs(&settings)?,
+    };
+    added(session, &request)
 }
 
-fn from_trash(world: &World, wanted: &str) -> Result<Origin> {
-    let trashed = plan::delete::find(world, wanted)?;
-    let guid = observe::guids(&[trashed.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
-    Ok(Origin::Trash(trashed.clone(), guid))
-}
-
-fn carry_out(session: &Session, world: &World, guest: &Guest, request: &plan::disk::add::Request) -> Result<Option<Report>> {
-    let number = plan::disk::add::number(world, guest, request);
-    let plan = plan::disk::add::add(world, guest, request)?;
-    let done = session.carry_out(world, &plan, guest.name.as_str())?;
-    Ok(done.map(|_| Report::new(&guest.name, format!("disk{number} added")).with(json!({ "disk": number }))))
+fn added(session: &Session, request: &DiskAdd) -> Result<()> {
+    let outcome = session.run(request)?;
+    session.show_each(outcome, |added| format!("disk{} added", added.disk))
 }
 
 /// Restores a removed disk to the guest to which it belonged.
@@ -329,19 +226,17 @@ pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
             .on(trashed.label())
             .hint(format!("give the disk to another one: `chyves disk add GUEST --from-trash {}`", trashed.dataset.leaf()))
     })?;
-    let args = AddArgs {
-        guest: guest.name.to_string(),
-        words: Vec::new(),
+    let request = DiskAdd {
+        guests: guest.name.clone().into(),
+        from: DiskFrom::Trash(trashed.dataset.leaf().to_owned()),
         size: None,
         number: None,
         kind: None,
         reserved: false,
         block_size: None,
-        import: None,
-        attach: None,
-        from_trash: Some(trashed.dataset.leaf().to_owned()),
+        set: Vec::new(),
     };
-    add(session, &args)
+    added(session, &request)
 }
 
 const COLUMNS: [&str; 12] =

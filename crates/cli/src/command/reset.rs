@@ -1,9 +1,9 @@
 //! `chyves reset`: resets guests, like the reset button.
 
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
-use chyves_core::plan;
+use chyves_engine::op::GuestReset;
 
 /// Reset running guests, as by the reset button
 ///
@@ -17,8 +17,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
-    session.each(&Targets::parse(&args.guests)?, Pace::Asking, |world, guest| {
-        let plan = plan::reset::reset(guest)?;
-        Ok(session.carry_out(world, &plan, guest.name.as_str())?.map(|_| Report::new(&guest.name, "reset")))
-    })
+    let outcome = session.run(&GuestReset { guests: Targets::parse(&args.guests)? })?;
+    session.show_each(outcome, |_| "reset".to_owned())
 }

@@ -1,20 +1,16 @@
 //! `chyves snapshot`: the state of a guest at one time, with its disks and settings.
 
 use super::get::show;
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::{DiskKind, Guest};
-use chyves_core::plan::disk::found::{self, Found};
-use chyves_core::plan::{self, snapshot::Facts};
-use chyves_core::value::{GuestName, Size, SnapshotName};
-use chyves_core::world::World;
+use chyves_core::plan;
+use chyves_core::value::{GuestName, SnapshotName};
 use chyves_core::zfs::Dialect;
-use chyves_engine::op::{Snapshot, SnapshotList};
-use chyves_host::observe::disks::{self, Mount};
+use chyves_engine::answer::Single;
+use chyves_engine::op::{Doom, Snapshot, SnapshotCreate, SnapshotDelete, SnapshotList, SnapshotRollback, Take};
 use chyves_host::observe::{self, Look, snapshots};
-use serde_json::json;
 
 /// Take, list and delete snapshots of guests, and roll back to them
 ///
@@ -80,63 +76,26 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Create { guests } => create(session, guests),
         Verb::List { guests, list } => self::list(session, guests, list),
-        Verb::Delete { snapshots, foreign } => {
-            session.foreign.store(*foreign, std::sync::atomic::Ordering::SeqCst);
-            delete(session, snapshots)
-        }
+        Verb::Delete { snapshots, foreign } => delete(session, snapshots, *foreign),
         Verb::Diff { from, to, list } => diff(session, from, to.as_deref(), list),
         Verb::Rollback { snapshot, in_place, keep_settings } => rollback(session, snapshot, *in_place, *keep_settings),
     }
 }
 
 fn create(session: &Session, words: &[String]) -> Result<()> {
-    let now = chyves_engine::now();
-    let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
-    let automatic: SnapshotName = format!("chyves-{stamp}").parse()?;
-    let mut wanted: Vec<(GuestName, SnapshotName)> = Vec::new();
+    let mut take = Vec::new();
     for (guest, name) in words.iter().flat_map(|word| listed(word)) {
-        let name = name.map_or_else(|| Ok(automatic.clone()), str::parse)?;
-        match Targets::parse(&[guest])? {
-            Targets::Named(names) => wanted.extend(names.into_iter().map(|g| (g, name.clone()))),
-            Targets::All => {
-                let world = session.look(&Targets::All.look())?;
-                wanted.extend(Targets::All.names(&world)?.into_iter().map(|g| (g, name.clone())));
-            }
-        }
+        take.push(Take { name: name.map(str::parse).transpose()?, guests: Targets::parse(&[guest])? });
     }
-    let targets = Targets::Named(wanted.iter().map(|(g, _)| g.clone()).collect());
     if words.len() > 1 {
-        meant_as_name(session, words, &targets)?;
+        let named = |take: &Take| if let Targets::Named(names) = &take.guests { names.clone() } else { Vec::new() };
+        meant_as_name(session, words, &Targets::Named(take.iter().flat_map(named).collect()))?;
     }
-    session.each(&targets, Pace::InTurn, |world, guest| {
-        let mut reports = None;
-        for (_, name) in wanted.iter().filter(|(g, _)| *g == guest.name) {
-            let there = snapshots::of(world.host.dialect, guest)?;
-            let plan = plan::snapshot::create(guest, name, &there, &now)?;
-            without_disks(session, world, guest, name);
-            let done = session.carry_out(world, &plan, guest.name.as_str())?;
-            reports =
-                done.map(|_| Report::new(&guest.name, format!("snapshot {}@{name} taken", guest.name)).with(json!({ "snapshot": name })));
-        }
-        Ok(reports)
+    let outcome = session.run(&SnapshotCreate { take })?;
+    session.show_all(outcome, |each| match &each.result {
+        Single::Done(taken) => Some((each.object.clone(), format!("snapshot {}@{} taken", each.object, taken.snapshot))),
+        Single::Failed { .. } => None,
     })
-}
-
-/// Warns about disks that a snapshot will not contain, since they were removed without chyves.
-fn without_disks(session: &Session, world: &World, guest: &Guest, name: &SnapshotName) {
-    // A guest that is locked, or whose settings cannot be read, is snapshotted without this check.
-    if session.dry_run || plan::locked::guest(world, guest).is_err() {
-        return;
-    }
-    let (Ok(spec), Ok(disks)) = (guest.spec(), disks::of(guest, None, Mount::ForAMoment)) else { return };
-    for disk in spec.disks.iter().filter(|d| *found::of(&disks, d.number) == Found::Missing && d.kind != DiskKind::Attached) {
-        let Guest { name: guest, .. } = guest;
-        session.ui.warn(&format!(
-            "disk{0} of {guest} is missing, and {guest}@{name} does not hold it; `chyves snapshot list {guest}` shows older ones, \
-             `chyves disk remove {guest} disk{0} --lost` forgets it",
-            disk.number
-        ));
-    }
 }
 
 /// The guests of a word, each with the snapshot that is named for it: in `a,b@x,c`, `x` is that of `a` and `b`.
@@ -208,121 +167,26 @@ fn named(word: &str) -> Result<(GuestName, SnapshotName)> {
     Ok((guest, name))
 }
 
-/// A guest argument of `delete`, and the chosen snapshots of it.
-fn chosen(guest: &str, name: Option<&str>) -> Result<(Targets, plan::snapshot::Choice)> {
-    match name {
-        Some(choice) => Ok((Targets::parse(&[guest])?, choice.parse()?)),
-        None => named(guest).map(|(guest, name)| (Targets::Named(vec![guest]), plan::snapshot::Choice::One(name))),
-    }
-}
-
-/// The snapshots to be destroyed of one guest.
-struct Doomed<'w> {
-    guest: &'w Guest,
-    chosen: plan::snapshot::Chosen,
-    exact: Option<Size>,
-    plan: plan::Plan,
-}
-
-fn delete(session: &Session, words: &[String]) -> Result<()> {
-    let mut wanted: Vec<(GuestName, plan::snapshot::Choice)> = Vec::new();
-    let mut lost: Vec<(String, Problem)> = Vec::new();
+fn delete(session: &Session, words: &[String], foreign: bool) -> Result<()> {
+    let mut delete = Vec::new();
     // `a@x,y` may mean two snapshots of one guest, or the snapshot of one guest and another guest: it is refused.
     for (guest, name) in words.iter().flat_map(|word| listed(word)) {
-        let word = &name.map_or_else(|| guest.to_owned(), |name| format!("{guest}@{name}"));
-        match chosen(guest, name)? {
-            (Targets::Named(names), choice) => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),
-            (Targets::All, choice) => match everywhere(session, &choice)? {
-                names if names.is_empty() => {
-                    let problem = Problem::not_found(format!("no guest has a snapshot `{word}`")).on(word);
-                    lost.push((word.clone(), problem.hint("`chyves snapshot list` shows them all")));
-                }
-                names => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),
-            },
+        delete.push(match name {
+            Some(choice) => Doom { guests: Targets::parse(&[guest])?, snapshots: choice.to_owned() },
+            None => named(guest).map(|(guest, name)| Doom { guests: guest.into(), snapshots: name.to_string() })?,
+        });
+    }
+    let outcome = session.run(&SnapshotDelete { delete, foreign })?;
+    session.show_all(outcome, |each| match &each.result {
+        Single::Done(gone) => {
+            let said = match &gone.snapshots[..] {
+                [one] => format!("snapshot {}@{one} destroyed", each.object),
+                all => format!("{} snapshots destroyed", all.len()),
+            };
+            Some((each.object.clone(), said))
         }
-    }
-    let names: Vec<&GuestName> = wanted.iter().map(|(g, _)| g).collect();
-    let _locks = session.lock("guest", &names)?;
-    let world = session.look(&Targets::Named(names.into_iter().cloned().collect()).look())?;
-    // All are checked before the first is destroyed; one that cannot be destroyed does not prevent the others.
-    let mut doomed = Vec::new();
-    for (name, choice) in &wanted {
-        match doom(session, &world, name, choice) {
-            Ok(one) => doomed.push(one),
-            Err(problem) => lost.push((name.to_string(), problem)),
-        }
-    }
-    let nothing = doomed.iter().all(|one| one.chosen.names.is_empty());
-    if !session.dry_run && !nothing {
-        session.ui.confirm(&format!("destroy {}", words.join(", ")), session.yes)?;
-    }
-    let mut names: Vec<String> = Vec::new();
-    let mut results = Vec::new();
-    for one in doomed.iter().filter(|_| session.dry_run || !nothing) {
-        names.push(one.guest.name.to_string());
-        results.push(destroy(session, &world, one));
-    }
-    for (name, problem) in lost {
-        names.push(name);
-        results.push(Err(problem));
-    }
-    session.sum_up("snapshots could not be destroyed", &names, results)
-}
-
-/// The guests that have the chosen snapshots.
-fn everywhere(session: &Session, choice: &plan::snapshot::Choice) -> Result<Vec<GuestName>> {
-    let world = session.look(&Targets::All.look())?;
-    let guests = Targets::All.guests(&world)?;
-    let there = snapshots::of_guests(world.host.dialect, &guests)?;
-    let has = |all: &[plan::snapshot::Seen]| match choice {
-        plan::snapshot::Choice::One(name) => all.iter().any(|seen| seen.name == name.as_str()),
-        plan::snapshot::Choice::Range(from, to) => {
-            [from, to].into_iter().flatten().all(|name| all.iter().any(|seen| seen.name == name.as_str()))
-        }
-    };
-    Ok(guests.iter().zip(&there).filter(|(_, all)| has(all)).map(|(guest, _)| guest.name.clone()).collect())
-}
-
-/// The snapshots of a guest to be destroyed, and the space that this frees, which is shown before the confirmation.
-fn doom<'w>(session: &Session, world: &'w World, name: &GuestName, choice: &plan::snapshot::Choice) -> Result<Doomed<'w>> {
-    let guest = observe::guest(world, name)?;
-    let (chosen, facts) = snapshots::for_deletion(world.host.dialect, guest, choice)?;
-    let mut plan = plan::snapshot::delete(guest, &chosen, &facts)?;
-    session.permits_or_foreign(world, &plan)?;
-    let exact = snapshots::reclaim(world.host.dialect, guest, &chosen.names)?;
-    if !chosen.names.is_empty() {
-        plan.notes.insert(0, freed(guest.name.as_str(), &chosen, exact));
-    }
-    if !session.dry_run {
-        plan.notes.drain(..).for_each(|note| session.ui.say(&note));
-    }
-    Ok(Doomed { guest, chosen, exact, plan })
-}
-
-fn destroy(session: &Session, world: &World, one: &Doomed<'_>) -> Result<Option<Report>> {
-    let Doomed { guest, chosen, exact, plan } = one;
-    if session.carry_out(world, plan, guest.name.as_str())?.is_none() {
-        return Ok(None);
-    }
-    let said = match &chosen.names[..] {
-        [one] => format!("snapshot {}@{one} destroyed", guest.name),
-        all => format!("{} snapshots destroyed", all.len()),
-    };
-    let frees = exact.unwrap_or(chosen.used).get();
-    let more = json!({ "snapshots": chosen.names, "frees": frees, "frees_exactly": exact.is_some() });
-    Ok(Some(Report::new(&guest.name, said).with(more)))
-}
-
-/// The snapshots to be destroyed, and the space that this frees.
-fn freed(guest: &str, chosen: &plan::snapshot::Chosen, exact: Option<Size>) -> String {
-    let list: Vec<String> = chosen.names.iter().take(20).map(|n| format!("@{n}")).collect();
-    let more = chosen.names.len().saturating_sub(list.len());
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let space = match exact {
-        Some(size) => format!("which frees {}", size.human()),
-        None => format!("which frees at least {} (this ZFS cannot report what they use together)", chosen.used.human()),
-    };
-    format!("{guest}: destroys {}{more}, {space}", list.join(" "))
+        Single::Failed { .. } => None,
+    })
 }
 
 fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Result<()> {
@@ -386,46 +250,16 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
 }
 
 fn rollback(session: &Session, word: &str, in_place: bool, keep_settings: bool) -> Result<()> {
-    let (guest, name) = named(word)?;
-    let _lock = session.lock("guest", &[&guest])?;
-    let world = session.look(&Look::at(std::slice::from_ref(&guest)))?;
-    let guest = observe::guest(&world, &guest)?;
-    let snapshot = guest.dataset.at(&name);
-    let mut facts = Facts { there: snapshots::of(world.host.dialect, guest)?, ..Facts::default() };
-    if let Some(seen) = facts.there.iter().find(|s| s.name == name.as_str()).cloned() {
-        facts.guids = observe::guids(&[guest.dataset.to_string(), snapshot.to_string()])?;
-        facts.add_volumes(snapshots::volumes_with(guest, &name)?);
-        facts.settings = match session.settings_at(&world, guest, &seen) {
-            // With --keep-settings they are not needed.
-            Err(problem) if keep_settings => {
-                session.ui.warn(&problem.to_string());
-                None
-            }
-            other => other?,
-        };
-        let volumes: Vec<_> = facts.volumes.iter().map(|name| guest.dataset.child(name)).collect();
-        facts.natives = observe::natives(volumes.iter().chain([&guest.dataset]))?;
-    }
-    let plan = if in_place {
-        plan::snapshot::rollback_in_place(&world, guest, &name, &facts, keep_settings)?
-    } else {
-        plan::snapshot::rollback(&world, guest, &name, &facts, keep_settings, &chyves_engine::Engine::moment(1))?
-    };
-    if in_place && !session.dry_run {
-        // What cannot be done needs no confirmation.
-        session.permits(&world, &plan)?;
-        session.ui.confirm(&format!("roll {} back to @{name} and lose later changes", guest.name), session.yes)?;
-    }
-    let done = session.carry_out(&world, &plan, guest.name.as_str()).map_err(|p| if in_place { session.goes_on(p) } else { p })?;
-    if done.is_some() {
-        let said = if keep_settings {
-            format!("disks rolled back to @{name}; settings kept")
+    let (guest, snapshot) = named(word)?;
+    let outcome = session.run(&SnapshotRollback { guest, snapshot, in_place, keep_settings })?;
+    session.show_all(outcome, |one| {
+        let said = if one.settings {
+            format!("disks and settings rolled back to @{}", one.snapshot)
         } else {
-            format!("disks and settings rolled back to @{name}")
+            format!("disks rolled back to @{}; settings kept", one.snapshot)
         };
-        session.tell(&[Report::new(&guest.name, said)]);
-    }
-    Ok(())
+        Some((one.object.clone(), said))
+    })
 }
 
 #[cfg(test)]

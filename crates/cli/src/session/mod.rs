@@ -6,7 +6,10 @@
 mod several;
 
 use crate::ui::Ui;
-use chyves_engine::Engine;
+use chyves_core::error::Result;
+use chyves_engine::answer::{Each, Single};
+use chyves_engine::{Engine, Outcome};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -69,6 +72,28 @@ impl Report {
 }
 
 impl Session {
+    /// Prints the results of several objects, each in the words of `said`.
+    pub(crate) fn show_each<D: Serialize>(&self, outcome: Outcome<Vec<Each<D>>>, said: impl Fn(&D) -> String) -> Result<()> {
+        let done = |each: &Each<D>| match &each.result {
+            Single::Done(done) => Some((each.object.clone(), said(done))),
+            Single::Failed { .. } => None,
+        };
+        self.show_all(outcome, done)
+    }
+
+    /// Prints an answer of several elements: of each its object and what was done to it, if something was.
+    pub(crate) fn show_all<T: Serialize>(&self, outcome: Outcome<Vec<T>>, said: impl Fn(&T) -> Option<(String, String)>) -> Result<()> {
+        match outcome.answer {
+            Some(answer) if self.ui.json => self.ui.answer_json(json!(answer)),
+            answer => {
+                for (object, said) in answer.iter().flatten().filter_map(said) {
+                    self.ui.say(&format!("{object}: {said}"));
+                }
+            }
+        }
+        outcome.problem.map_or(Ok(()), Err)
+    }
+
     /// Prints the results of single objects.
     pub(crate) fn tell(&self, reports: &[Report]) {
         if self.dry_run {

@@ -5,9 +5,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::image::{Image, ImageKind};
 use chyves_core::plan::{self, image::of_kind};
 use chyves_core::pool::Role;
-use chyves_core::property::kind::AUTO;
 use chyves_core::property::settings::OwnValues;
-use chyves_core::property::{self, keys};
 use chyves_core::value::{Dataset, GuestName, ImageName, Size};
 use chyves_core::world::World;
 use chyves_engine::answer;
@@ -189,15 +187,4 @@ fn not_running(session: &Session, image: &Image) -> Result<()> {
             .hint("it is ejected when the guest is off, or at the reboot set by iso_eject_after_reboots")
     }
     .on(&image.name))
-}
-
-/// Refuses settings that name missing firmware.
-pub(crate) fn firmware_is_there(session: &Session, settings: &[(String, String)]) -> Result<()> {
-    let wanted = settings.iter().filter(|(key, _)| property::find(key).is_ok_and(|known| known.key == keys::FIRMWARE));
-    let names: Vec<ImageName> = wanted.filter(|(_, value)| !value.eq_ignore_ascii_case(AUTO)).filter_map(|(_, v)| v.parse().ok()).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let world = session.look(&Look { images: Which::All, ..Look::default() })?;
-    names.iter().try_for_each(|name| plan::firmware::image(&world, name).map(drop))
 }

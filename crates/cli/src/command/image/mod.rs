@@ -11,8 +11,6 @@ mod import;
 mod keep;
 mod reset;
 
-pub(super) use keep::firmware_is_there;
-
 use super::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};

@@ -12,7 +12,6 @@ mod nics;
 
 pub(crate) use apply::{GoBackArgs, go_back};
 pub(super) use look::list;
-pub(super) use nics::mac_is_free;
 
 use crate::session::Session;
 use crate::table::ListArgs;

@@ -7,7 +7,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::network::nics::{self, What};
 use chyves_core::property::keys::{self, NetKey};
-use chyves_core::value::{IfName, Mac};
+use chyves_core::value::IfName;
 use chyves_core::world::World;
 use chyves_host::network;
 use chyves_host::observe::{self, Look, Which};
@@ -19,20 +19,6 @@ fn with_all(session: &Session, world: &World, guest: &Guest) -> Result<World> {
     let all = observe::world(&session.runtime, &Look { guests: Which::All, ..Look::default() })?.guests;
     world.guests.extend(all.into_iter().filter(|g| g.dataset != guest.dataset));
     Ok(world)
-}
-
-/// Verifies that no other NIC has a MAC address that is about to be set.
-pub(crate) fn mac_is_free(session: &Session, guest: &Guest, settings: &[(String, String)]) -> Result<()> {
-    let wanted = settings.iter().filter_map(|(k, v)| {
-        let (number, part) = k.strip_prefix("net")?.split_once('.')?;
-        Some((number.parse::<u16>().ok()?, v.to_ascii_lowercase().parse::<Mac>().ok()?)).filter(|_| part == "mac")
-    });
-    let wanted: Vec<(u16, Mac)> = wanted.collect();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let all = observe::world(&session.runtime, &Look { guests: Which::All, ..Look::default() })?.guests;
-    wanted.into_iter().try_for_each(|(number, mac)| nics::free_mac(&all, Some((guest, number)), mac))
 }
 
 /// Parses the combination of `tap`, `tap5`, `vale0:web1`, `user`, `netgraph=lan:` and a bridge's name.

@@ -4,14 +4,11 @@ mod roles;
 mod upgrade;
 
 use super::get::show;
-use crate::session::{Report, Session};
+use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::Result;
-use chyves_core::plan;
 use chyves_core::value::Dataset;
-use chyves_engine::op::PoolList;
-use chyves_host::observe::{self, Look};
-use serde_json::json;
+use chyves_engine::op::{PoolInit, PoolList, RoleChange};
 
 /// Manage pools
 #[derive(Debug, clap::Subcommand)]
@@ -75,35 +72,20 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Init { place, mountpoint } => init(session, place, mountpoint.as_ref()),
         Verb::List(args) => list(session, args),
-        Verb::Promote { pool } => roles::promote(session, pool),
-        Verb::Offline { pool } => roles::offline(session, pool),
-        Verb::Online { pool } => roles::online(session, pool),
+        Verb::Promote { pool } => roles::change(session, pool, RoleChange::Promote),
+        Verb::Offline { pool } => roles::change(session, pool, RoleChange::Offline),
+        Verb::Online { pool } => roles::change(session, pool, RoleChange::Online),
         Verb::Upgrade { pool, undo } => upgrade::run(session, pool, *undo),
         Verb::Remove { pool } => roles::remove(session, pool),
     }
 }
 
 fn init(session: &Session, place: &Dataset, mountpoint: Option<&String>) -> Result<()> {
-    let _lock = session.lock("pool", &[place.pool()])?;
-    let world = session.look(&Look::default())?;
-    let pool: Dataset = place.pool().parse()?;
-    let root = if place.parent().is_none() { place.child("chyves") } else { place.clone() };
-    let top = observe::dataset(&pool)?;
-    let request = plan::pool::Request {
-        place: place.clone(),
-        exists: observe::dataset(&root)?.is_some(),
-        mountpoint: top.and_then(|row| row.native("mountpoint").map(str::to_owned)),
-        wanted_mountpoint: mountpoint.cloned(),
-        host: chyves_host::identity::new(),
-    };
-    let plan = plan::pool::init(&world, &request)?;
-    if session.carry_out(&world, &plan, place.as_str())?.is_some() && !plan.steps.is_empty() {
-        let world = session.look(&Look::default())?;
-        let made = world.root_on(place.pool())?;
+    let outcome = session.run(&PoolInit { place: place.clone(), mountpoint: mountpoint.cloned() })?;
+    session.show_all(outcome, |made| {
         let said = format!("set up as {} pool; next: chyves image import FILE, chyves create NAME", made.role.word());
-        session.tell(&[Report::new(&made.dataset, said).with(json!({ "dataset": made.dataset, "role": made.role, "host": made.host }))]);
-    }
-    Ok(())
+        Some((made.object.clone(), said))
+    })
 }
 
 const COLUMNS: [&str; 8] = ["pool", "root", "role", "guests", "images", "mountpoint", "host", "owner"];
