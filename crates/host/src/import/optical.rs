@@ -60,7 +60,9 @@ fn is_of_a_former_disc(head: &[u8]) -> bool {
 }
 
 /// Whether what has a valid volume descriptor may as well be a disk that an ISO was once written to: it has a partition table
-/// without a partition for the ISO itself. ISOs for USB sticks have one, which begins with the image or with its descriptors.
+/// without a partition for the ISO itself. ISOs for USB sticks have one, which begins with the image or with its descriptors,
+/// and their partitions end with the volume. FreeBSD's have a partition with boot code in front of the descriptors, where no
+/// partition of a disk fits.
 pub(crate) fn may_be_disk(disc: &File) -> bool {
     let mut head = vec![0; 32_768 + 2048];
     if disc.read_exact_at(&mut head, 0).is_err() {
@@ -68,9 +70,16 @@ pub(crate) fn may_be_disk(disc: &File) -> bool {
     }
     let has_gpt = [512, 4096].into_iter().any(|sector| is_at(&head, sector, b"EFI PART"));
     let all = partitions(&head);
+    if !has_gpt && all.is_empty() {
+        return false;
+    }
+    let is_boot_code = |(_, end): &(u64, u64)| (1..=FIRST * SECTOR).contains(end);
     // Beside a GPT, the partition at sector 1 is the one that stands for it.
-    let of_the_iso = |(begin, _): &(u64, u64)| matches!(begin / 512, 0 | 64) || (begin / 512 == 1 && !has_gpt);
-    (has_gpt || !all.is_empty()) && !all.iter().any(of_the_iso)
+    let begins = |(begin, _): &(u64, u64)| matches!(begin / 512, 0 | 64) || (begin / 512 == 1 && !has_gpt);
+    let Some(volume) = volume_size(&head) else { return !all.iter().any(begins) };
+    let least = volume.saturating_sub((volume / 4).min(16 << 20));
+    let ends = all.iter().any(|(_, end)| (least..=volume.saturating_add(SLACK)).contains(end));
+    !(ends && all.iter().any(|partition| begins(partition) || is_boot_code(partition)))
 }
 
 /// The end of the last partition of a disk, in bytes.
@@ -242,14 +251,28 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             may_be_disk(&File::open(&path).unwrap())
         };
-        let mbr = |kind: u8, first: u32| [&[0, 0, 0, 0, kind, 0, 0, 0][..], &first.to_le_bytes(), &1000u32.to_le_bytes()].concat();
+        let whole = 1_200_000;
+        let mbr =
+            |kind: u8, first: u32, sectors: u32| [&[0, 0, 0, 0, kind, 0, 0, 0][..], &first.to_le_bytes(), &sectors.to_le_bytes()].concat();
         let signed: (usize, &[u8]) = (510, b"\x55\xaa");
         assert!(!may(&[]) && !may(&[signed]));
-        assert!(may(&[(446, &mbr(0x83, 2048)), signed]) && may(&[(512, b"EFI PART")]));
+        assert!(may(&[(446, &mbr(0x83, 2048, whole)), signed]) && may(&[(512, b"EFI PART")]));
         for first in [0, 1, 64] {
-            assert!(!may(&[(446, &mbr(0x17, first)), (462, &mbr(0xef, 5000)), signed]), "a partition for the ISO at {first}");
+            assert!(!may(&[(446, &mbr(0x17, first, whole)), (462, &mbr(0xef, 5000, 1000)), signed]), "a partition for the ISO at {first}");
+            // Another partition follows, and the volume has both.
+            let efi = mbr(0xef, whole - 300_000, 300_000);
+            assert!(!may(&[(446, &mbr(0x17, first, whole - 300_000)), (462, &efi), signed]), "a partition for the ISO at {first}");
+            assert!(may(&[(446, &mbr(0x83, first, 200_000)), signed]), "a disk that ends elsewhere, from {first}");
         }
-        assert!(may(&[(446, &mbr(0xee, 1)), (512, b"EFI PART"), signed]), "the protective one is none");
+        assert!(may(&[(446, &mbr(0xee, 1, whole)), (512, b"EFI PART"), signed]), "the protective one is none");
+        // As FreeBSD's mkisoimages.sh makes it: boot code in the system area.
+        let mut header = [&b"EFI PART"[..], &[0; 84]].concat();
+        header[72] = 2;
+        (header[80], header[84]) = (128, 128);
+        let boot = [&[1; 32][..], &40u64.to_le_bytes(), &59u64.to_le_bytes()].concat();
+        assert!(!may(&[(446, &mbr(0xee, 1, whole - 1)), (512, &header), (1024, &boot), signed]));
+        let system = [&[1; 32][..], &40u64.to_le_bytes(), &199_999u64.to_le_bytes()].concat();
+        assert!(may(&[(446, &mbr(0xee, 1, 199_999)), (512, &header), (1024, &system), signed]), "FreeBSD's own disk");
     }
 
     #[test]
