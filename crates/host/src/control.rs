@@ -3,7 +3,7 @@
 //! One request per connection, as a line of JSON. Answers are lines of JSON, except at the console, where raw bytes follow. Not
 //! here: executing a request (`supervise`) and the client side of the console (`console`).
 
-use crate::runtime::{GuestState, Phase, Runtime, life, lock};
+use crate::runtime::{GuestState, Phase, Runtime};
 use crate::supervise::{self, Spawner};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::lifecycle::{Force, KILL_GRACE, PULL_GRACE};
@@ -312,7 +312,7 @@ pub fn disc(rt: &Runtime, target: Target<'_>, disc: Disc<'_>) -> Result<()> {
 pub fn release(rt: &Runtime, target: Target<'_>) -> Result<()> {
     simple(rt, target, &Request::Release)?;
     let dir = rt.guest(target.uuid);
-    gone(CLEAN_WITHIN, || Ok(!lock::is_held(&dir.supervisor_lock())?))
+    gone(CLEAN_WITHIN, || Ok(!dir.is_supervised()?))
         .and_then(|free| if free { Ok(()) } else { Err(Problem::failed(format!("the supervisor of `{}` does not exit", target.name))) })
 }
 
@@ -384,12 +384,13 @@ fn kill(rt: &Runtime, target: Target<'_>) -> Result<String> {
     let (name, dir) = (target.name, rt.guest(target.uuid));
     let failed = |why: String| Problem::failed(format!("cannot kill the hypervisor of `{name}`")).on(name).because(why);
     let lock = dir.machine_lock();
-    let Some(process) = life::named(&lock)? else {
+    let Some(process) = dir.machine_process()? else {
         let hint = format!("end the process that holds `{}`: `fuser {0}` shows it", lock.display());
         return Err(failed("its record is damaged, and its lock names no process".to_owned()).hint(hint));
     };
     process.signal(rustix::process::Signal::KILL)?;
-    if !gone(CLEAN_WITHIN, || Ok(!dir.machine_lives()?))? {
+    // Its folder may be damaged in any way: the process table shows the end.
+    if !gone(CLEAN_WITHIN, || Ok(!process.is_alive()? && !dir.machine_lives()?))? {
         return Err(failed(format!("process {} does not end", process.pid)));
     }
     Ok(format!("killed (process {}); its record was damaged, so `chyves reclaim {name}` removes what it left", process.pid))
@@ -405,7 +406,7 @@ fn stop_supervised(
     on: &mut dyn FnMut(StopProgress),
 ) -> Result<Option<String>> {
     let dir = rt.guest(target.uuid);
-    let all_gone = || Ok(!lock::is_held(&dir.supervisor_lock())? && !dir.machine_lives()?);
+    let all_gone = || Ok(!dir.is_supervised()? && !dir.machine_lives()?);
     let request = Request::Stop { timeout: how.timeout, force: how.force };
     let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
         // The supervisor may be exiting, or may not listen yet.

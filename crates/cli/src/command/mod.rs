@@ -136,6 +136,9 @@ pub(crate) fn run(cli: &Cli, argv: &[String], typed: &[String]) -> ExitCode {
         Ok(session) => session,
         Err(problem) => return report::problem(&problem, json),
     };
+    if let Err(problem) = trusted(&session, &cli.verb) {
+        return report::problem(&problem, json);
+    }
     let result = verbs::run(&session, &cli.verb).map_err(|problem| words::neither(typed, report::without_logins(&problem)));
     session.ui.end(result.as_ref().err());
     match result {
@@ -143,6 +146,13 @@ pub(crate) fn run(cli: &Cli, argv: &[String], typed: &[String]) -> ExitCode {
         Err(problem) if json => ExitCode::from(problem.code.exit_code()),
         Err(problem) => report::problem(&problem, false),
     }
+}
+
+/// Refuses root a runtime folder that others may write to, whatever the command; `doctor` reports it. Another user's commands check
+/// it when they use it: most of what one may do without root needs none.
+fn trusted(session: &Session, verb: &verbs::Verb) -> Result<()> {
+    let needs_none = matches!(verb, verbs::Verb::Doctor(_) | verbs::Verb::Version(_) | verbs::Verb::Completions(_) | verbs::Verb::Dev(_));
+    if needs_none || !rustix::process::geteuid().is_root() { Ok(()) } else { session.runtime.check() }
 }
 
 fn session(global: &Global, argv: &[String], implied: bool) -> Result<Session> {

@@ -151,6 +151,9 @@ fn names_of_snapshots(world: &World, guest: &Guest) -> Vec<String> {
 /// The bridges, or all other interfaces.
 fn interfaces(bridges: bool) -> Vec<String> {
     let runtime = Runtime::from_env();
+    if runtime.check().is_err() {
+        return Vec::new();
+    }
     let os = observe::without_pools(&runtime).host.os;
     let actual = chyves_host::network::look(os, &runtime).unwrap_or_default();
     actual.interfaces.iter().filter(|(_, interface)| interface.kind.bridges() == bridges).map(|(name, _)| name.clone()).collect()

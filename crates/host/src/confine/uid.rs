@@ -43,6 +43,10 @@ fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Clai
     let begin = u32::try_from(guest.as_u128() % u128::from(UIDS)).unwrap_or_default();
     for n in 0..TRIES {
         let uid = first + (begin + n) % UIDS;
+        // What is no file claims no id, and must not keep all guests from starting.
+        if own::oddity(path(run, uid)).is_some() {
+            continue;
+        }
         if let Some(lock) = life::claim(&path(run, uid), Duration::ZERO).map_err(|e| e.to_string())? {
             life::name(lock.path(), process).map_err(|e| e.to_string())?;
             let held = fcntl_dupfd_cloexec(lock.file(), super::OURS).map_err(|e| format!("a user id cannot be held: {e}"))?;

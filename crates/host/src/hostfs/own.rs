@@ -216,6 +216,17 @@ pub fn is_there(path: impl AsRef<Path>) -> bool {
     stat(path).is_ok()
 }
 
+/// Why the name cannot be a file of chyves: it is not regular, belongs to another user, or its owner may not read it; none if it can
+/// be, or is missing.
+pub fn oddity(path: impl AsRef<Path>) -> Option<String> {
+    let meta = stat(path).ok()?;
+    let unreadable = || meta.mode() & 0o400 == 0 && !rustix::process::geteuid().is_root();
+    if !meta.is_file() {
+        return Some("it is not a regular file".to_owned());
+    }
+    is_own(&meta).err().map(|e| e.to_string()).or_else(|| unreadable().then(|| "its owner may not read it".to_owned()))
+}
+
 /// The path with links resolved: the administrator may have made the folders themselves links.
 pub fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())

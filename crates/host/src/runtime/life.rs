@@ -33,10 +33,19 @@ pub(crate) fn claim(path: &Path, wait: std::time::Duration) -> Result<Option<Loc
 
 /// Names the process that will hold the lock at `path`. Called by the holder of the lock.
 pub(crate) fn name(path: &Path, process: &Proc) -> Result<()> {
+    write(path, process, How::Write)
+}
+
+/// Creates the lost file of a lock again, naming the process that holds its former one.
+pub(crate) fn restore(path: &Path, process: &Proc) -> Result<()> {
+    write(path, process, How::WriteOrCreate)
+}
+
+fn write(path: &Path, process: &Proc, how: How) -> Result<()> {
     let mark = Mark { boot: proc::boot_id()?, process: process.clone() };
     let text = serde_json::to_vec(&mark).map_err(|e| Problem::bug("a process cannot be named as JSON").because(e))?;
     let write = || {
-        let mut file = own::open(path, How::Write)?;
+        let mut file = own::open(path, how)?;
         file.set_len(0)?;
         file.write_all(&text)
     };

@@ -128,6 +128,11 @@ impl Lock {
         self.file.try_lock_shared().map_err(std::io::Error::from)
     }
 
+    /// Whether others find this lock at its path.
+    pub(crate) fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path)
+    }
+
     /// Path of the lock's file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -160,6 +165,31 @@ fn is_at(file: &File, path: &Path) -> bool {
         (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
         _ => false,
     }
+}
+
+/// Removes what is at `path` if it cannot be a lock's file.
+pub(crate) fn clear(path: &Path, turn: &Path) -> Result<()> {
+    clear_odd(path, turn, |path| own::oddity(path).is_some())
+}
+
+/// Removes what is at the path of a folder and is none.
+pub(crate) fn clear_folder(path: &Path, turn: &Path) -> Result<()> {
+    clear_odd(path, turn, |path| own::stat(path).is_ok_and(|meta| !meta.is_dir()))
+}
+
+/// Processes remove such things one at a time, by the lock at `turn`, so that none removes what another has created in its place.
+fn clear_odd(path: &Path, turn: &Path, is_odd: fn(&Path) -> bool) -> Result<()> {
+    if !is_odd(path) {
+        return Ok(());
+    }
+    let Some(mut turn) = Lock::take(turn, GLANCE)? else {
+        return Err(Problem::not_now(format!("`{}` is being repaired by another command", path.display())).on(path.display()));
+    };
+    turn.pruned = true;
+    if is_odd(path) {
+        own::remove_all(path).map_err(|e| Problem::failed(format!("cannot remove `{}`", path.display())).on(path.display()).because(e))?;
+    }
+    Ok(())
 }
 
 /// Whether any process holds the lock at `path`. The check itself holds the lock for an instant at most.

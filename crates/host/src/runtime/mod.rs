@@ -22,11 +22,13 @@ pub use record::{Phase, Record};
 
 use crate::hostfs::{named, own};
 use crate::platform;
+use crate::proc::{self, Proc};
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::SECRET_FILE;
 use chyves_core::os::Os;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use uuid::Uuid;
 
 /// Maximum length in bytes of a UNIX socket's path, without its NUL: the smallest limit of all supported systems.
@@ -59,6 +61,8 @@ pub const LASTING_VARIABLE: &str = "CHYVES_STATEDIR";
 pub struct Runtime {
     root: PathBuf,
     lasting: PathBuf,
+    /// Set once the runtime folder was found to be safe.
+    safe: OnceLock<()>,
 }
 
 /// The runtime files of one guest.
@@ -86,7 +90,7 @@ impl Runtime {
     /// The runtime folder at a path, which is also the state folder. Creates nothing.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = absolute(root.into());
-        Self { lasting: root.clone(), root }
+        Self { lasting: root.clone(), root, safe: OnceLock::new() }
     }
 
     /// Path of the runtime folder.
@@ -131,6 +135,19 @@ impl Runtime {
         let tried = self.create().map_err(|problem| problem.to_string());
         let writable = || own::can_write(&self.root).map_err(|e| e.to_string());
         tried.and_then(|()| writable()).err()
+    }
+
+    /// Refuses a runtime folder that others own or may write to. Every reader asks first, since what is in it is believed: records,
+    /// locks, journals. A missing folder is safe.
+    ///
+    /// # Errors
+    /// It is not safe to use.
+    pub fn check(&self) -> Result<()> {
+        if self.safe.get().is_none() && check_private(&self.root, ROOT_VARIABLE)? {
+            // One that is found safe stays so: only its owner may replace it.
+            let _ = self.safe.set(());
+        }
+        Ok(())
     }
 
     /// Creates the runtime folder, or checks that an existing one belongs to this user.
@@ -207,6 +224,10 @@ fn open_above(path: &Path, me: u32) -> Option<PathBuf> {
     real.ancestors().skip(1).find(open).map(Path::to_path_buf)
 }
 
+fn is_file(lock: &Path) -> bool {
+    own::is_there(lock) && own::oddity(lock).is_none()
+}
+
 impl GuestDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -224,9 +245,57 @@ impl GuestDir {
         self.path.join("machine.lock")
     }
 
+    /// Whether the supervisor's lock is a file, so that it can be checked and taken.
+    pub(crate) fn has_supervisor_lock(&self) -> bool {
+        is_file(&self.supervisor_lock())
+    }
+
+    /// Whether its supervisor lives.
+    pub(crate) fn is_supervised(&self) -> Result<bool> {
+        let lock = self.supervisor_lock();
+        if self.has_supervisor_lock() { lock::is_held(&lock) } else { Ok(self.recorded(|record| Some(&record.supervisor))?.is_some()) }
+    }
+
     /// Whether a process of the VM lives.
     pub(crate) fn machine_lives(&self) -> Result<bool> {
-        life::lives(&self.machine_lock())
+        let lock = self.machine_lock();
+        if is_file(&lock) { life::lives(&lock) } else { Ok(self.machine_process()?.is_some()) }
+    }
+
+    /// The living hypervisor process, if its lock names it.
+    pub(crate) fn machine_process(&self) -> Result<Option<Proc>> {
+        let lock = self.machine_lock();
+        if is_file(&lock) { life::named(&lock) } else { self.recorded(|record| record.machine.as_ref()) }
+    }
+
+    /// A process that the record names, if it lives: the second proof, where the lock's file is missing or is no file.
+    fn recorded(&self, which: fn(&Record) -> Option<&Proc>) -> Result<Option<Proc>> {
+        // What is damaged names nobody.
+        let Ok(Some(record)) = Record::read(&self.record()) else { return Ok(None) };
+        let boot = proc::boot_id()?;
+        match which(&record).filter(|_| record.boot == boot) {
+            Some(process) if process.is_alive()? => Ok(Some(process.clone())),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Why its folder or one of its locks cannot be one; none if all are in order or missing.
+    pub(crate) fn damage(&self) -> Option<String> {
+        if own::stat(&self.path).is_ok_and(|meta| !meta.is_dir()) {
+            return Some(format!("`{}` is not a folder", self.path.display()));
+        }
+        let odd = |lock: PathBuf| own::oddity(&lock).map(|why| format!("the lock `{}`: {why}", lock.display()));
+        odd(self.supervisor_lock()).or_else(|| odd(self.machine_lock()))
+    }
+
+    /// Removes what stands in the place of its folder or of a lock, where no process of the VM lives.
+    pub(crate) fn clear_damage(&self) -> Result<()> {
+        let turn = self.path.with_file_name("repair.lock");
+        if own::stat(&self.path).is_ok_and(|meta| !meta.is_dir()) {
+            return lock::clear_folder(&self.path, &turn);
+        }
+        lock::clear(&self.supervisor_lock(), &turn)?;
+        lock::clear(&self.machine_lock(), &turn)
     }
 
     pub(crate) fn record(&self) -> PathBuf {

@@ -105,6 +105,7 @@ impl Runtime {
     /// # Errors
     /// The runtime folder cannot be read.
     pub fn observe(&self, uuid: Uuid, dataset: &Dataset) -> Result<Observed> {
+        self.check()?;
         let seen = look(&self.guest(uuid), uuid, &proc::boot_id()?)?;
         match &seen.record {
             Some(record) if record.dataset != *dataset => {
@@ -120,11 +121,21 @@ impl Runtime {
     /// # Errors
     /// A process of it lives, or a file cannot be removed.
     pub fn forget(&self, uuid: Uuid) -> Result<()> {
+        self.check()?;
         let dir = self.guest(uuid);
         if !own::is_there(dir.path()) {
             return Ok(());
         }
         let busy = || Problem::not_now("the guest runs").on(uuid);
+        if dir.damage().is_some() {
+            if dir.is_supervised()? || dir.machine_lives()? {
+                return Err(busy());
+            }
+            dir.clear_damage()?;
+            if !own::is_there(dir.path()) {
+                return Ok(());
+            }
+        }
         let Some(_supervisor) = lock::Lock::take(&dir.supervisor_lock(), lock::GLANCE)? else {
             return Err(busy());
         };
@@ -147,8 +158,9 @@ impl Runtime {
     /// # Errors
     /// Its locks cannot be checked.
     pub fn is_held(&self, uuid: Uuid) -> Result<bool> {
+        self.check()?;
         let dir = self.guest(uuid);
-        Ok(lock::is_held(&dir.supervisor_lock())? || dir.machine_lives()?)
+        Ok(dir.is_supervised()? || dir.machine_lives()?)
     }
 
     /// Every guest's folder, with its record if that is of this boot and readable.
@@ -166,6 +178,7 @@ impl Runtime {
     /// # Errors
     /// The folder of the roots cannot be read.
     pub fn jails(&self) -> Result<Vec<Uuid>> {
+        self.check()?;
         uuids_in(&self.root.join(jail::ROOTS))
     }
 
@@ -190,6 +203,7 @@ impl Runtime {
 
     /// The UUIDs that have a folder.
     fn uuids(&self) -> Result<Vec<Uuid>> {
+        self.check()?;
         uuids_in(&self.root)
     }
 
@@ -221,21 +235,26 @@ fn uuids_in(folder: &Path) -> Result<Vec<Uuid>> {
 }
 
 fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
+    // Most guests of a host do not run; this is all that they cost.
+    if own::stat(dir.path()).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(Observed::stopped(uuid));
+    }
     let mut tries = 0;
     loop {
-        let supervisor = lock::is_held(&dir.supervisor_lock())?;
+        let supervisor = dir.is_supervised()?;
         let machine = dir.machine_lives()?;
         let (record, damaged) = match Record::read(&dir.record()) {
             Ok(record) => (record.filter(|r| r.boot == boot && r.uuid == uuid), None),
             Err(problem) => (None, Some(problem.causes.first().cloned().unwrap_or(problem.message))),
         };
-        let state = match &damaged {
-            Some(why) => without_record(supervisor, machine, why),
-            None => judge(supervisor, machine, record.as_ref()),
+        let damaged = damaged.or_else(|| dir.damage());
+        let state = match (&damaged, &record) {
+            (Some(why), None) => without_record(supervisor, machine, why),
+            (None, _) | (_, Some(_)) => judge(supervisor, machine, record.as_ref()),
         };
         // A guest that seems to have no supervisor may have got one between the first check and the last.
         tries += 1;
-        if tries < 5 && !supervisor && state != GuestState::Stopped && lock::is_held(&dir.supervisor_lock())? {
+        if tries < 5 && !supervisor && state != GuestState::Stopped && dir.is_supervised()? {
             continue;
         }
         return Ok(Observed { uuid, record: record.filter(|_| state != GuestState::Stopped), state, damaged, elsewhere: None });

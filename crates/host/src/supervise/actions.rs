@@ -376,7 +376,7 @@ impl Engine<'_> {
     /// Starts the hypervisor, confined as the launch specifies. From then on only the hypervisor holds the VM's lock, whose
     /// file names it. Otherwise the reason, and whether the program is missing.
     fn launch_hypervisor(&mut self) -> Result<Born, (String, bool)> {
-        let lock = match life::claim(&self.dir.machine_lock(), lock::GLANCE) {
+        let lock = match self.dir.clear_damage().and_then(|()| life::claim(&self.dir.machine_lock(), lock::GLANCE)) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(("a process of its last VM is still running".to_owned(), false)),
             Err(e) => return Err((e.to_string(), false)),

@@ -130,7 +130,7 @@ pub(super) struct Engine<'a> {
     pub(super) loading: Option<crate::confine::loopback::Loading>,
     /// Keeps others from choosing the port of the guest's display.
     pub(super) port: Option<Lock>,
-    pub(super) _lock: Lock,
+    pub(super) lock: Lock,
 }
 
 /// Runs a supervisor with this order until the guest is off or released.

@@ -14,7 +14,7 @@ use std::process::Child;
 pub(super) enum Machine {
     /// Our child: its exit status is known.
     Child { child: Child, process: Option<Proc> },
-    /// A child of an earlier supervisor: only its lock shows that it has ended.
+    /// A child of an earlier supervisor: the process table shows that it has ended, or, where nothing names it, its lock.
     Adopted { process: Option<Proc>, lock: PathBuf },
 }
 
@@ -49,7 +49,12 @@ impl Machine {
                 }),
                 Err(_) => Some(Exit::Unseen),
             },
-            Self::Adopted { lock, .. } => match life::lives(lock) {
+            // A lock that is removed or damaged shows nothing; the process table still does.
+            Self::Adopted { process: Some(process), lock } => match process.is_alive() {
+                Ok(false) if !life::lives(lock).unwrap_or(false) => Some(Exit::Unseen),
+                Ok(_) | Err(_) => None,
+            },
+            Self::Adopted { process: None, lock } => match life::lives(lock) {
                 Ok(false) => Some(Exit::Unseen),
                 // An error is not taken for an end.
                 Ok(true) | Err(_) => None,

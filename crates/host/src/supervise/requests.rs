@@ -52,6 +52,7 @@ impl Engine<'_> {
                 // A file cannot be renamed over a folder.
                 drop(own::remove_all(self.dir.record()));
                 self.written = None;
+                self.restore_locks();
                 self.write_record();
                 let cant = || Problem::failed(format!("the supervisor of `{}` cannot write its record", self.launch.guest));
                 let reply = if self.written.is_some() { Reply::Done } else { Reply::Failed(cant()) };

@@ -40,6 +40,11 @@ fn take_place(rt: &Runtime, dir: &GuestDir) -> Result<Option<Lock>> {
     rt.create()?;
     let mut tries = 0;
     loop {
+        // The record shows a supervisor that lives without its lock.
+        if !dir.has_supervisor_lock() && dir.is_supervised()? {
+            return Ok(None);
+        }
+        dir.clear_damage()?;
         dir.create()?;
         match Lock::take(&dir.supervisor_lock(), lock::GLANCE) {
             Err(_) if tries < 50 && !own::is_there(dir.path()) => tries += 1,
@@ -108,7 +113,7 @@ impl<'a> Engine<'a> {
         }
         let record = Record::read(&dir.record())?.filter(|r| r.uuid == uuid && r.boot == proc::boot_id().unwrap_or_default());
         let Some(mut record) = record else {
-            return Err(not_now("its record is lost").hint(match life::named(&dir.machine_lock())? {
+            return Err(not_now("its record is lost").hint(match dir.machine_process()? {
                 Some(process) => format!("end its hypervisor: `kill {}`", process.pid),
                 None => format!("end the process that holds `{}`: `fuser {0}` shows it", dir.machine_lock().display()),
             }));
@@ -119,7 +124,7 @@ impl<'a> Engine<'a> {
         lock.note(HOLDER)?;
         record.supervisor = Proc::current()?;
         // The lock's file names the process before a record does.
-        let process = match (record.machine.take(), life::named(&dir.machine_lock())?) {
+        let process = match (record.machine.take(), dir.machine_process()?) {
             (_, Some(process)) => Some(process),
             (Some(process), None) if process.is_alive()? => Some(process),
             _ => None,
@@ -191,13 +196,33 @@ impl<'a> Engine<'a> {
             signals,
             clock: Instant::now(),
             look_at: 0,
-            _lock: lock,
+            lock,
         };
         // A supervisor that cannot write its record could not report anything about its VM.
         engine.record.write(&engine.dir.record()).map_err(|e| {
             Problem::failed(format!("cannot write `{}`", engine.dir.record().display())).on(&engine.launch.guest).because(e)
         })?;
         Ok(engine)
+    }
+}
+
+impl Engine<'_> {
+    /// Creates the files of the locks again, where they were removed or something else is at their paths. The hypervisor still holds
+    /// the former file of its lock; the new one names it.
+    pub(super) fn restore_locks(&mut self) {
+        drop(self.dir.clear_damage());
+        drop(self.dir.create());
+        if !self.lock.is_in_place()
+            && let Ok(Some(mut lock)) = Lock::take(&self.dir.supervisor_lock(), lock::GLANCE)
+        {
+            drop(lock.note(HOLDER));
+            self.lock = lock;
+        }
+        if let Some(process) = self.machine.as_ref().and_then(Machine::process)
+            && !own::is_there(self.dir.machine_lock())
+        {
+            drop(life::restore(&self.dir.machine_lock(), process));
+        }
     }
 }
 

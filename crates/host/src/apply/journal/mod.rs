@@ -69,6 +69,7 @@ pub(super) fn outlives_the_host(step: &Action, runtime: &Runtime) -> bool {
 
 /// Refuses folders of journals that others can write to: what a journal records is executed as root.
 pub(super) fn check(runtime: &Runtime) -> Result<()> {
+    runtime.check()?;
     let [lasting, spare] = folders(runtime);
     // The state folder may be a link that the administrator made.
     let above = own::real(runtime.lasting());
