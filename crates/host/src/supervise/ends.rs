@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::order::{Outcome, Word};
+use super::qmp::Qmp;
 use super::ring::last_lines;
 use crate::control::Reply;
 use crate::runtime::{Phase as Shown, Record, Runtime};
@@ -23,8 +24,13 @@ impl Engine<'_> {
     /// The hypervisor has exited: reads its remaining output, then reports the meaning of its end to the state machine.
     pub(super) fn machine_ended(&mut self, exit: Exit) {
         let now = self.now();
-        // Everything that it wrote before its end can be read now.
-        self.look_at_qmp(now);
+        // Everything that it wrote before its end can be read now; the buffer of its socket bounds what it sent to the monitor.
+        loop {
+            self.look_at_qmp(now);
+            if !self.qmp.as_ref().is_some_and(Qmp::has_more) {
+                break;
+            }
+        }
         self.look_at_serial(now);
         self.hear_last_words();
         let words = self.hypervisor_log.last_words();

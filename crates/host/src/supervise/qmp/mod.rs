@@ -19,6 +19,10 @@ use std::path::Path;
 
 /// Size limit of a line, in bytes; nothing that is requested here has a longer answer.
 const LINE_LIMIT: usize = 64 << 10;
+/// The number of lines that are handled in one turn.
+const LINES: usize = 256;
+/// The number of reads in one turn, of 2 KiB each.
+const READS: usize = 32;
 /// Interval in milliseconds between tries to connect; QEMU listens shortly after its start.
 const RETRY: u64 = 20;
 
@@ -107,9 +111,10 @@ impl Qmp {
         }
     }
 
-    /// The descriptor to poll, or the time of the next try to connect.
+    /// The descriptor to poll, or the time of the next turn: the next try to connect, or at once if lines were left.
     pub(super) fn interest(&self) -> Result<(BorrowedFd<'_>, PollFlags), u64> {
         match &self.stream {
+            Some(_) if self.has_more() => Err(0),
             Some(stream) if self.output.is_empty() => Ok((stream.as_fd(), PollFlags::IN)),
             Some(stream) => Ok((stream.as_fd(), PollFlags::IN | PollFlags::OUT)),
             None => Err(self.retry_at),
@@ -178,20 +183,21 @@ impl Qmp {
         news
     }
 
+    /// Reads what QEMU has sent, within the limits of one turn: one that sends endlessly must not keep the commands of users waiting.
     fn read(&mut self, now: u64, news: &mut Vec<News>) {
         let mut buffer = [0; 2048];
-        while let Some(stream) = &mut self.stream {
+        let mut lines = LINES;
+        for _ in 0..READS {
+            lines -= self.hear_lines(lines, news);
+            if lines == 0 {
+                return;
+            }
+            let Some(stream) = &mut self.stream else { return };
             match stream.read(&mut buffer) {
                 Ok(0) => self.hang_up(now),
                 Ok(n) => {
                     self.input.extend_from_slice(&buffer[..n]);
-                    while let Some(end) = self.input.iter().position(|&b| b == b'\n') {
-                        let line: Vec<u8> = self.input.drain(..=end).collect();
-                        if let Ok(message) = serde_json::from_slice(&line) {
-                            self.hear(&message, news);
-                        }
-                    }
-                    if self.input.len() > LINE_LIMIT {
+                    if self.input.len() > LINE_LIMIT && !self.has_more() {
                         self.hang_up(now);
                     }
                 }
@@ -200,6 +206,29 @@ impl Qmp {
                 Err(_) => self.hang_up(now),
             }
         }
+        self.hear_lines(lines, news);
+    }
+
+    /// Handles complete lines that were read, `most` at most. Their number.
+    fn hear_lines(&mut self, most: usize, news: &mut Vec<News>) -> usize {
+        let input = std::mem::take(&mut self.input);
+        let (mut begin, mut lines) = (0, 0);
+        while lines < most
+            && let Some(length) = input[begin..].iter().position(|&b| b == b'\n')
+        {
+            if let Ok(message) = serde_json::from_slice(&input[begin..begin + length]) {
+                self.hear(&message, news);
+            }
+            begin += length + 1;
+            lines += 1;
+        }
+        self.input = input[begin..].to_vec();
+        lines
+    }
+
+    /// Whether a complete line was read that the limit of the last turn has left.
+    pub(super) fn has_more(&self) -> bool {
+        self.stream.is_some() && self.input.contains(&b'\n')
     }
 
     fn hang_up(&mut self, now: u64) {

@@ -160,3 +160,28 @@ fn a_changed_disc_s_file_is_let_go_of_before_it_is_told() {
     qemu.say(r#"{"error": {"class": "GenericError", "desc": "is locked"}, "id": "disc"}"#);
     assert_eq!(qmp.turn(1), [News::Changed(Err("is locked".into()))]);
 }
+
+#[test]
+fn endless_events_are_handled_in_turns() {
+    let (_temp, mut qmp, mut qemu) = pair();
+    qemu.say(&vec![r#"{"event": "RESUME"}"#; 1000].join("\n"));
+    assert_eq!(qmp.turn(1).len(), LINES);
+    assert!(matches!(qmp.interest(), Err(0)), "what was read needs no event of the socket");
+    for left in [LINES, LINES, 1000 - 3 * LINES] {
+        assert_eq!(qmp.turn(1).len(), left);
+    }
+    assert!(qmp.interest().is_ok());
+    // Long lines are limited too, and lose nothing.
+    let long = format!(r#"{{"event": "RESUME", "data": "{}"}}"#, "x".repeat(40 << 10));
+    let (mut heard, mut turns) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..10).for_each(|_| qemu.say(&long)));
+        while heard < 10 {
+            let news = qmp.turn(1).len();
+            assert!(news <= 3, "{news} lines of 40 KiB in one turn");
+            (heard, turns) = (heard + news, turns + 1);
+            std::thread::yield_now();
+        }
+    });
+    assert!(turns >= 4 && qmp.stream.is_some());
+}
