@@ -217,6 +217,52 @@ try:
 except OSError as e: print('refused')
 ";
 
+/// Root connects to what a user listens on: a socket that was never bound, on a port of the kernel's choice, and the ports given.
+const LISTEN: &str = "import os, signal, socket, sys
+user = int(sys.argv[1])
+r, w = os.pipe()
+child = os.fork()
+if child == 0:
+    os.setgroups([]); os.setgid(user); os.setuid(user)
+    socks = [socket.socket() for _ in sys.argv[1:]]
+    for s, port in zip(socks[1:], sys.argv[2:]): s.bind(('0.0.0.0', int(port)))
+    for s in socks: s.listen(1)
+    os.write(w, (' '.join(str(s.getsockname()[1]) for s in socks)).encode())
+    signal.pause()
+for port in os.read(r, 999).decode().split():
+    try:
+        socket.create_connection(('127.0.0.1', int(port)), 1)
+        print('reached')
+    except OSError: print('closed')
+os.kill(child, 9)
+";
+
+#[test]
+fn nothing_reaches_a_port_that_the_kernel_chose_for_a_hypervisor() {
+    let Some(host) = Host::with_networks("confinement::unbound", With::Tiny) else { return };
+    host.ok("create a --image tiny --ram 32M loader=bios net0.backend=user");
+    // Its own port is one that the kernel may choose, too.
+    host.ok("create b --image tiny --ram 32M loader=bios vnc=on vnc_port=40123");
+    let reached = |user: &str, ports: &[&str]| {
+        let words = [&["-c", LISTEN, user], ports].concat();
+        let said = host.sh("python3", &words);
+        said.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    host.sh("ip", &["link", "set", "lo", "up"]);
+    host.ok("start a");
+    let uid = |name: &str| status(&host, host.pids(name).0, "Uid:").split_whitespace().next().unwrap().to_owned();
+    let a = uid("a");
+    assert_eq!(reached(&a, &["40124", "5999"]), ["closed", "closed", "reached"], "Landlock keeps it from binding the last");
+    assert_eq!(reached("1000", &["40124", "5999"]), ["reached", "reached", "reached"]);
+    host.ok("start b");
+    assert_eq!(reached(&uid("b"), &["40124"]), ["closed", "closed"]);
+    let display = host.sh("/usr/bin/python3", &["-c", CONNECT, "127.0.0.1", "40123"]);
+    assert_eq!(display.trim_end(), "RFB");
+    assert_eq!(reached(&a, &["40124"]), ["closed", "closed"]);
+    host.ok("stop a,b --now");
+    host.nothing_is_left();
+}
+
 #[test]
 fn user_mode_networking_does_not_lead_to_the_hosts_loopback() {
     use std::io::BufRead;

@@ -141,8 +141,16 @@ pub fn trial(
 /// The strongest confinement that this host supports.
 fn confinement(kvm: bool) -> Confinement {
     let (level, _) = facts::confinement().limit(Level::Full);
-    let sandbox =
-        Sandbox { first_uid: FIRST_UID, network: Network::Private, shows: Vec::new(), owns_files: false, locks_memory: false, kvm };
+    let sandbox = Sandbox {
+        first_uid: FIRST_UID,
+        network: Network::Private,
+        shows: Vec::new(),
+        owns_files: false,
+        locks_memory: false,
+        kvm,
+        listens: false,
+        io_uring: false,
+    };
     let means = if level == Level::Off { Means::None } else { Means::Linux(sandbox) };
     Confinement { wanted: Level::Full, level, reasons: Vec::new(), means }
 }

@@ -99,7 +99,16 @@ fn probe(guest: &mut Guest, level: Level, sandbox: Sandbox, targets: Vec<String>
 
 fn sandbox() -> Sandbox {
     let first_uid = FIRST_UID;
-    Sandbox { first_uid, network: Network::Private, shows: Vec::new(), owns_files: false, locks_memory: false, kvm: false }
+    Sandbox {
+        first_uid,
+        network: Network::Private,
+        shows: Vec::new(),
+        owns_files: false,
+        locks_memory: false,
+        kvm: false,
+        listens: false,
+        io_uring: false,
+    }
 }
 
 /// A user of the range, without any right; and the answer to everything that is root's alone.
@@ -113,6 +122,10 @@ fn is_nobody(report: &Value) {
     assert_eq!(report["environment"], json!(["LC_ALL", "PATH"]), "{report}");
     assert_ne!(report["node"], "ok", "{report}");
     assert_eq!(report["fork"], "permission denied", "{report}");
+    // Calls that reach around the other limits, and sockets that they do not cover.
+    for (call, result) in report["calls"].as_object().unwrap() {
+        assert_eq!(result, "permission denied", "{call}: {report}");
+    }
 }
 
 /// What could be reached of a target.
@@ -202,11 +215,26 @@ fn on_the_hosts_network_tcp_is_limited_to_what_is_needed() {
     let mut targets = others.targets();
     targets.extend([format!("bind:{port}"), "bind:0".to_owned()]);
     let network = Network::Host { listens: vec![port], connects: false, udp: Vec::new() };
-    let report = probe(&mut guest, Level::Full, Sandbox { network, ..sandbox() }, targets);
+    let report = probe(&mut guest, Level::Full, Sandbox { network, listens: true, ..sandbox() }, targets);
+    is_nobody(&report);
     assert_eq!(*reached(&report, &format!("bind:{port}")), "ok", "its VNC display");
     assert_eq!(*reached(&report, "bind:0"), "permission denied");
     assert_eq!(*reached(&report, "tcp:"), "permission denied");
     assert_eq!(*reached(&report, "abstract:"), "permission denied");
+    assert_eq!(report["listens"], true, "Landlock limits binding alone: SECURITY.md states it");
+}
+
+#[test]
+fn what_makes_no_sockets_that_listen_can_have_none_on_the_hosts_network() {
+    if !can() {
+        return;
+    }
+    let mut guest = Guest::new();
+    let network = Network::Host { listens: Vec::new(), connects: true, udp: Vec::new() };
+    let report = probe(&mut guest, Level::Full, Sandbox { network, ..sandbox() }, Vec::new());
+    is_nobody(&report);
+    assert_eq!(report["listens"], false, "not even on a port that the kernel chooses");
+    assert_eq!(report["listen"], "ok", "QEMU calls it for sockets that it gets, which listen already");
 }
 
 #[test]
@@ -244,7 +272,7 @@ fn a_hypervisor_that_lets_go_of_its_locks_is_seen_to_live_and_nobody_takes_its_p
     guest.launch.console = ConsoleEnd::Socket { path: guest.temp.path().join("serial").display().to_string() };
     std::fs::set_permissions(guest.temp.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     std::fs::set_permissions(guest.temp.path().join("tiny.img"), PermissionsExt::from_mode(0o666)).unwrap();
-    let means = Means::Linux(sandbox());
+    let means = Means::Linux(Sandbox { listens: true, ..sandbox() });
     guest.launch.confinement = Confinement { wanted: Level::User, level: Level::User, reasons: Vec::new(), means };
     guest.tell_spec();
     let started = guest.start().unwrap();

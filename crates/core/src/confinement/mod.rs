@@ -100,6 +100,17 @@ pub struct Sandbox {
     pub locks_memory: bool,
     /// It uses KVM.
     pub kvm: bool,
+    /// It makes sockets that listen: all others that listen are opened for it.
+    #[serde(default = "yes")]
+    pub listens: bool,
+    /// It uses `io_uring`.
+    #[serde(default)]
+    pub io_uring: bool,
+}
+
+/// What a launch of an earlier version, which does not state it, may have needed.
+const fn yes() -> bool {
+    true
 }
 
 /// The lowest user id of a hypervisor process: lower ones belong to users, daemons, `nobody` and containers with 16-bit

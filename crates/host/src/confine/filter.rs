@@ -1,9 +1,10 @@
 //! What a confined process can reach on Linux: Landlock for files, seccomp for system calls.
 //!
 //! A filter lists what is denied, as QEMU's own `-sandbox` does: a list of what is allowed would break with each release of the
-//! C library. Denied are new processes, other processes, namespaces, mounts, modules and keys; for a tool that converts files
-//! also sockets and `io_uring`.
+//! C library. Denied are new processes, other processes, namespaces, mounts, modules and keys, `io_uring`, and sockets of other kinds
+//! than UNIX, TCP, UDP and ICMP; for a tool that converts files all sockets.
 
+use chyves_core::confinement::Sandbox;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
     path_beneath_rules,
@@ -52,14 +53,53 @@ pub(super) fn files(program: &Path) -> Result<(), String> {
 
 /// Denies the system calls that no converter needs.
 pub(super) fn tool() -> Result<(), String> {
-    deny(OF_NOBODY.iter().chain(&OF_NO_TOOL))
+    deny(OF_NOBODY.iter().chain(&OF_RINGS).chain(&OF_NO_TOOL), Vec::new())
 }
 
-/// Denies the system calls that no hypervisor needs. A process that it forked could live on after the hypervisor's end was
-/// detected.
-pub(super) fn hypervisor() -> Result<(), String> {
-    deny(OF_NOBODY.iter())
+/// Denies the system calls that this hypervisor does not need. A process that it forked could live on after the hypervisor's end
+/// was detected.
+pub(super) fn hypervisor(sandbox: &Sandbox) -> Result<(), String> {
+    let rings = if sandbox.io_uring { &[][..] } else { &OF_RINGS };
+    if !sandbox.listens {
+        // QEMU calls it for the sockets that it gets, which listen already: the call succeeds and does nothing. No other socket
+        // can be made to listen: not even one without a port, for which the kernel would choose one.
+        apply([(libc::SYS_listen, Vec::new())].into(), 0)?;
+    }
+    deny(OF_NOBODY.iter().chain(rings), odd_sockets()?)
 }
+
+/// The arguments of `socket` for other sockets than those of UNIX, TCP, UDP and ICMP. Landlock limits TCP alone, not what is beside it,
+/// such as MPTCP or SCTP, and no namespace limits VSOCK.
+fn odd_sockets() -> Result<Vec<SeccompRule>, String> {
+    let none_of = |argument: u8, allowed: &[i32]| -> Result<SeccompRule, String> {
+        let differs = |value: &i32| {
+            let value = u64::from(value.unsigned_abs());
+            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value).map_err(|e| e.to_string())
+        };
+        let conditions = allowed.iter().map(differs).collect::<Result<Vec<_>, _>>()?;
+        SeccompRule::new(conditions).map_err(|e| e.to_string())
+    };
+    let of_kind = |kind: i32| -> Result<SeccompRule, String> {
+        let is = SeccompCmpOp::MaskedEq(KIND);
+        let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, is, u64::from(kind.unsigned_abs())).map_err(|e| e.to_string())?;
+        SeccompRule::new(vec![condition]).map_err(|e| e.to_string())
+    };
+    let mut rules = vec![
+        none_of(0, &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6])?,
+        none_of(2, &[0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6])?,
+    ];
+    // The protocol 0 is SCTP for a sequence of packets.
+    for kind in [libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP, SOCK_PACKET] {
+        rules.push(of_kind(kind)?);
+    }
+    Ok(rules)
+}
+
+/// An obsolete kind of raw socket, whose name in the bindings is deprecated.
+const SOCK_PACKET: i32 = 10;
+
+/// The bits of a socket's type without its flags.
+const KIND: u64 = 0xf;
 
 /// The x32 calls are those of x86-64 with this bit in their number; a list of denied numbers would not match them.
 #[cfg(target_arch = "x86_64")]
@@ -83,7 +123,7 @@ fn no_x32() -> Result<(), String> {
     seccompiler::apply_filter(&program?).map_err(|e| e.to_string())
 }
 
-fn deny<'a>(calls: impl Iterator<Item = &'a i64>) -> Result<(), String> {
+fn deny<'a>(calls: impl Iterator<Item = &'a i64>, sockets: Vec<SeccompRule>) -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
     no_x32()?;
     // With ENOSYS the C library falls back to `clone`, whose flags a filter can see.
@@ -94,6 +134,10 @@ fn deny<'a>(calls: impl Iterator<Item = &'a i64>) -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
     rules.extend([libc::SYS_fork, libc::SYS_vfork, libc::SYS_iopl, libc::SYS_ioperm].map(|call| (call, Vec::new())));
     rules.insert(libc::SYS_clone, vec![no_thread]);
+    if !sockets.is_empty() {
+        rules.insert(libc::SYS_socketpair, sockets.clone());
+        rules.insert(libc::SYS_socket, sockets);
+    }
     apply(rules, libc::EPERM)
 }
 
@@ -105,7 +149,7 @@ fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, error: i32) -> Result<(), Strin
 }
 
 /// Calls that a tool that works on inherited files does not need either.
-const OF_NO_TOOL: [i64; 11] = [
+const OF_NO_TOOL: [i64; 8] = [
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
@@ -114,12 +158,17 @@ const OF_NO_TOOL: [i64; 11] = [
     libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_kill,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
 ];
 
-const OF_NOBODY: [i64; 46] = [
+/// `io_uring`, whose operations no filter sees.
+const OF_RINGS: [i64; 3] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+
+// Calls that the bindings of the C library do not name. New ones have the same number on every architecture.
+const SYS_STATMOUNT: i64 = 457;
+const SYS_LISTMOUNT: i64 = 458;
+const SYS_OPEN_TREE_ATTR: i64 = 467;
+
+const OF_NOBODY: [i64; 53] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -127,6 +176,7 @@ const OF_NOBODY: [i64; 46] = [
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
+    libc::SYS_process_mrelease,
     libc::SYS_kcmp,
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -134,11 +184,14 @@ const OF_NOBODY: [i64; 46] = [
     libc::SYS_chroot,
     libc::SYS_move_mount,
     libc::SYS_open_tree,
+    SYS_OPEN_TREE_ATTR,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
+    SYS_STATMOUNT,
+    SYS_LISTMOUNT,
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_bpf,
@@ -150,6 +203,7 @@ const OF_NOBODY: [i64; 46] = [
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
     libc::SYS_reboot,
     libc::SYS_swapon,
     libc::SYS_swapoff,
@@ -157,7 +211,9 @@ const OF_NOBODY: [i64; 46] = [
     libc::SYS_open_by_handle_at,
     libc::SYS_userfaultfd,
     libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
     libc::SYS_acct,
+    libc::SYS_vhangup,
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
     libc::SYS_adjtimex,

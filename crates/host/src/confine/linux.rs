@@ -86,8 +86,10 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     let (user, held) = if sandbox.owns_files { (0, None) } else { uid::claim(&order.place.run, order.guest, sandbox.first_uid)?.into() };
     // Loading the rules takes some milliseconds, during which the root is prepared.
     let barred = match &sandbox.network {
-        Network::Host { udp, .. } if user != 0 => {
-            Some(loopback::bar(&order.place.run, &Barred { uid: user, first: sandbox.first_uid, udp: udp.clone() }))
+        Network::Host { udp, listens, .. } if user != 0 => {
+            let ephemeral = loopback::ephemeral();
+            let tcp = listens.iter().copied().filter(|port| ephemeral.holds(*port)).collect();
+            Some(loopback::bar(&order.place.run, &Barred { uid: user, first: sandbox.first_uid, udp: udp.clone(), tcp }))
         }
         Network::Host { .. } | Network::Private => None,
     };
@@ -108,7 +110,7 @@ pub(super) fn confine(order: &Order, answers: Option<&mut File>) -> Result<Confi
     let open = open.filter(|_| matches!(sandbox.network, Network::Host { connects: true, .. }));
     rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs cannot be set: {e}"))?;
     restrict(sandbox).map_err(|e| format!("Landlock cannot be switched on: {e}"))?;
-    super::filter::hypervisor().map_err(|e| format!("the filter of system calls cannot be switched on: {e}"))?;
+    super::filter::hypervisor(sandbox).map_err(|e| format!("the filter of system calls cannot be switched on: {e}"))?;
     ready((user != 0).then_some(user), open);
     Ok(Confined { held: Held(held) })
 }

@@ -6,11 +6,10 @@
 //!
 //! Not here: the rules themselves (`core::network::loopback`).
 
-use crate::hostfs::own;
+use crate::hostfs::{kernel, own};
 use crate::runtime::{Lock, life, make_private};
 use crate::{child, run};
-use chyves_core::network::loopback;
-use chyves_core::network::loopback::Barred;
+use chyves_core::network::loopback::{self, Barred, Ephemeral};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -24,6 +23,11 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Size limit in bytes of a note about a hypervisor; it is one line.
 const NOTE_LIMIT: u64 = 1 << 16;
+
+/// The ports from which the kernel chooses.
+pub(super) fn ephemeral() -> Ephemeral {
+    Ephemeral::read(&kernel::text("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default())
+}
 
 fn table(run: &Path) -> String {
     loopback::table(&run.to_string_lossy())
@@ -52,8 +56,8 @@ pub(super) fn bar(run: &Path, one: &Barred) -> Result<Option<Loading>, String> {
     make_private(&folder(run)).map_err(|e| e.to_string())?;
     let text = serde_json::to_vec(one).map_err(|e| e.to_string())?;
     own::replace(folder(run).join(one.uid.to_string()), &text).map_err(|e| format!("{}: {e}", folder(run).display()))?;
-    // The rules also depend on the ports that it forwards.
-    if one.udp.is_empty() && holds_for(one.uid).is_ok() { Ok(None) } else { load(run, Some(one.first)).map(Some) }
+    // The rules also depend on the ports that it forwards and listens on.
+    if !one.has_ports() && holds_for(one.uid).is_ok() { Ok(None) } else { load(run, Some(one.first)).map(Some) }
 }
 
 /// Removes the rules with the last hypervisor that they are for: called at the end of one, and after unnoticed ends.
@@ -61,7 +65,7 @@ pub(super) fn bar(run: &Path, one: &Barred) -> Result<Option<Loading>, String> {
 /// # Errors
 /// They cannot be removed; the text is the reason.
 pub fn refresh(run: &Path) -> Result<(), String> {
-    if !own::is_there(folder(run)) || living(run)?.iter().any(|one| one.udp.is_empty()) {
+    if !own::is_there(folder(run)) || living(run)?.iter().any(|one| !one.has_ports()) {
         return Ok(());
     }
     load(run, None)?.finish()
@@ -73,7 +77,7 @@ fn load(run: &Path, first: Option<u32>) -> Result<Loading, String> {
     let turn = turn.ok_or_else(|| "another process that loads them does not get on".to_owned())?;
     let living = living(run)?;
     let firsts: Vec<u32> = living.iter().map(|one| one.first).chain(first).collect();
-    let cmd = loopback::load(&loopback::rules(&table(run), &firsts, &living));
+    let cmd = loopback::load(&loopback::rules(&table(run), &firsts, &living, ephemeral()));
     let program = run::find_program(&cmd.program).ok_or_else(|| format!("the program `{}` is missing", cmd.program))?;
     let mut command = child::command(program);
     // nft prints nothing to this descriptor, and holds the lock for exactly as long as it lives.
@@ -94,8 +98,9 @@ fn living(run: &Path) -> Result<Vec<Barred>, String> {
     for path in names.into_iter().map(|name| folder(run).join(name)) {
         let read = own::read(&path, NOTE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Barred>(&bytes).ok());
         match read {
-            Some(one) if life::lives(&super::uid::path(run, one.uid)).map_err(|e| e.to_string())? => all.push(one),
-            Some(_) | None => drop(own::remove(path)),
+            // A claim that cannot be read may be of a guest that runs; the rules for it do no harm.
+            Some(one) if life::lives(&super::uid::path(run, one.uid)).unwrap_or(true) => all.push(one),
+            Some(_) | None => drop(own::remove_all(path)),
         }
     }
     all.sort();

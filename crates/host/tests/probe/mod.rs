@@ -73,6 +73,44 @@ fn printing() -> Value {
     })
 }
 
+/// What the kernel answers to a system call.
+fn call(number: i64, arguments: [i64; 3]) -> Value {
+    // SAFETY: none of these calls gets a pointer to anything, and what they open is closed with this process.
+    #[allow(unsafe_code)]
+    let answer = unsafe { libc::syscall(number, arguments[0], arguments[1], arguments[2], 0, 0) };
+    outcome(if answer < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) })
+}
+
+/// Calls that reach around the other limits, each as it would succeed, or fail for another reason, without a filter.
+fn calls() -> Value {
+    let socket = |domain: i32, kind: i32, protocol: i32| call(libc::SYS_socket, [domain, kind, protocol].map(i64::from));
+    let (stream, packets) = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::SOCK_SEQPACKET);
+    json!({
+        "open_tree": call(libc::SYS_open_tree, [-1, 0, 0]),
+        "open_tree_attr": call(467, [-1, 0, 0]),
+        "io_uring_setup": call(libc::SYS_io_uring_setup, [0, 0, 0]),
+        "io_uring_enter": call(libc::SYS_io_uring_enter, [-1, 0, 0]),
+        "io_uring_register": call(libc::SYS_io_uring_register, [-1, 0, 0]),
+        "vsock": socket(libc::AF_VSOCK, stream, 0),
+        "netlink": socket(libc::AF_NETLINK, libc::SOCK_RAW, 0),
+        "alg": socket(libc::AF_ALG, packets, 0),
+        "mptcp": socket(libc::AF_INET, stream, 262),
+        "sctp": socket(libc::AF_INET6, packets, 0),
+        "sctp as a stream": socket(libc::AF_INET, stream, libc::IPPROTO_SCTP),
+        "raw": socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_NONBLOCK, libc::IPPROTO_ICMP),
+        "pair of packets": call(libc::SYS_socketpair, [libc::AF_UNIX, packets, 0].map(i64::from)),
+    })
+}
+
+/// Whether a socket without a port can be made to listen, for which the kernel then chooses one; and the answer to the call.
+fn listens() -> (Value, bool) {
+    let Ok(socket) = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None) else {
+        return (json!("no socket"), false);
+    };
+    let answer = outcome(rustix::net::listen(&socket, 1).map_err(Into::into));
+    (answer, rustix::net::sockopt::socket_acceptconn(&socket) == Ok(true))
+}
+
 /// `targets`: `file:PATH`, `socket:PATH`, `abstract:NAME`, `tcp:PORT`, `bind:PORT`, `pid:NUMBER`.
 pub(crate) fn report(targets: &[&str]) {
     let mut tried = Map::new();
@@ -97,6 +135,7 @@ pub(crate) fn report(targets: &[&str]) {
     let bounding = CapabilitySet::all().iter().filter(|one| rustix::thread::capability_is_in_bounding_set(*one) == Ok(true)).count();
     let mask = rustix::process::umask(rustix::fs::Mode::empty()).bits();
     let capabilities = rustix::thread::capabilities(None).map(|sets| [sets.effective, sets.permitted, sets.inheritable].map(|s| s.bits()));
+    let (listen, listens) = listens();
     let report = json!({
         "uid": rustix::process::getuid().as_raw(),
         "gid": rustix::process::getgid().as_raw(),
@@ -119,6 +158,9 @@ pub(crate) fn report(targets: &[&str]) {
         "node": outcome(rustix::fs::mknodat(rustix::fs::CWD, "/dev/probe", rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::RWXU, 257).map_err(Into::into)),
         "udp": outcome(UdpSocket::bind("127.0.0.1:0").and_then(|udp| udp.send_to(b"x", "127.0.0.1:9"))),
         "fork": forks(),
+        "calls": calls(),
+        "listen": listen,
+        "listens": listens,
         "standard error": printing(),
         "tried": tried,
     });

@@ -87,7 +87,10 @@ fn found(host: &HostFacts, path: &str) -> Found {
 
 fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
     let wanted = spec.confine;
-    let Reach { shows, network, owns_files, locks_memory, mut reasons } = qemu::reach(machine);
+    let Reach { shows, network, listens, owns_files, locks_memory, mut reasons } = qemu::reach(machine);
+    // What these words make of QEMU is not known here.
+    let listens = listens || !spec.qargs.is_empty();
+    let io_uring = spec.qargs.iter().any(|word| word.contains("io_uring"));
     let (mut level, limited) = host.confinement.limit(wanted);
     let named = (level == Level::Full && spec.qargs.iter().any(|word| word.contains('/')))
         .then(|| "qargs names files, which the namespaces of QEMU would not contain".to_owned());
@@ -127,7 +130,9 @@ fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
     reasons.extend(limited);
     let means = match level {
         Level::Off => Means::None,
-        Level::User | Level::Full => Means::Linux(Sandbox { first_uid: spec.confine_uids, network, shows, owns_files, locks_memory, kvm }),
+        Level::User | Level::Full => {
+            Means::Linux(Sandbox { first_uid: spec.confine_uids, network, shows, owns_files, locks_memory, kvm, listens, io_uring })
+        }
     };
     Confinement { wanted, level, reasons, means }
 }

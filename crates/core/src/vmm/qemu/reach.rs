@@ -11,6 +11,8 @@ pub struct Reach {
     pub shows: Vec<Show>,
     /// Its network access.
     pub network: Network,
+    /// Whether it makes sockets that listen itself.
+    pub listens: bool,
     /// Whether it must be root to access files of other users.
     pub owns_files: bool,
     /// Whether the VM's memory is locked.
@@ -39,9 +41,10 @@ pub fn reach(machine: &Machine) -> Reach {
             found.show(path, How::Copy);
         }
     }
-    let Found { shows, listens, connects, udp, uses_network, owns_files, reasons } = found;
+    let Found { shows, listens, connects, udp, uses_network, owns_socket, owns_files, reasons } = found;
+    let makes_sockets = owns_socket || !listens.is_empty();
     let network = if uses_network { Network::Host { listens, connects, udp } } else { Network::Private };
-    Reach { shows, network, owns_files, locks_memory: spec.memory.wired, reasons }
+    Reach { shows, network, listens: makes_sockets, owns_files, locks_memory: spec.memory.wired, reasons }
 }
 
 #[derive(Default)]
@@ -51,6 +54,7 @@ struct Found {
     connects: bool,
     udp: Vec<u16>,
     uses_network: bool,
+    owns_socket: bool,
     owns_files: bool,
     reasons: Vec<String>,
 }
@@ -93,6 +97,7 @@ impl Found {
                 VncListen::Unix(path) => {
                     let folder = path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder });
                     self.show(folder, How::WritableFolder);
+                    self.owns_socket = true;
                     self.owns_files = true;
                     self.reasons.push(format!("it runs as root in its sandbox, since it makes the socket {path}"));
                 }
@@ -149,7 +154,7 @@ mod tests {
     #[test]
     fn a_guest_of_disks_and_taps_needs_no_network_and_no_file() {
         let reach = reach(&built(bare()));
-        assert_eq!((reach.network, reach.shows.len(), reach.owns_files), (Network::Private, 0, false));
+        assert_eq!((reach.network, reach.shows.len(), reach.owns_files, reach.listens), (Network::Private, 0, false, false));
         assert_eq!(of(nic(NicModel::VirtioNet, tap("tap0"))).network, Network::Private);
     }
 
@@ -157,6 +162,19 @@ mod tests {
     fn vnc_listens_and_the_network_of_qemu_connects() {
         assert_eq!(of(Device::FrameBuffer(screen())).network, Network::Host { listens: vec![5901], connects: false, udp: vec![] });
         assert_eq!(of(nic(NicModel::VirtioNet, user_net())).network, Network::Host { listens: vec![2222], connects: true, udp: vec![53] });
+    }
+
+    #[test]
+    fn it_makes_sockets_that_listen_for_a_display_and_for_forwarded_ports_alone() {
+        assert!(of(Device::FrameBuffer(screen())).listens);
+        let unix = FrameBuffer { listen: VncListen::Unix("/run/x/vnc".into()), ..screen() };
+        assert!(of(Device::FrameBuffer(unix)).listens);
+        let mut user = nic(NicModel::VirtioNet, user_net());
+        assert!(of(user.clone()).listens);
+        if let Device::Nic(Nic { backend: NetBackend::User(net), .. }) = &mut user {
+            net.forwards.retain(|forward| forward.protocol == Protocol::Udp);
+        }
+        assert!(!of(user).listens, "UDP has none");
     }
 
     #[test]
