@@ -241,6 +241,26 @@ fn a_row_behind_a_newline_of_a_value_is_believed_by_nobody() {
 }
 
 #[test]
+fn a_snapshot_behind_a_newline_of_a_value_does_not_exist() {
+    let Some(host) = prepared("hostile_datasets::newline-snapshot") else { return };
+    host.ok("snapshot web@mine");
+    let (web, evil) = (host.dataset("web"), host.dataset("evil"));
+    host.ok("create evil --disk raw --size 1M loader=bios accel=tcg");
+    host.sh("zfs", &["snapshot", &format!("{evil}@e")]);
+    // A snapshot of another guest that does not exist, and one that exists as one that chyves has taken while the guest ran.
+    let row = |name: &str| format!("{name}\tx\t1\t1\t1\tyes\t{name}");
+    let value = format!("x\t{evil}@e\n{}\n{}\n{evil}@e\tx\t1\t1\t1\ty", row(&format!("{web}@forged")), row(&format!("{web}@mine")));
+    host.sh("zfs", &["set", &format!("chyves:snapshot.live={value}"), &format!("{evil}@e")]);
+    assert_eq!(host.ok("snapshot list web -H -o snapshot").out.trim(), "mine");
+    let listed = host.ok("snapshot list all -H -o name");
+    assert_eq!(listed.out.lines().collect::<Vec<_>>().len(), 2, "{}", listed.out);
+    assert!(!listed.out.contains("forged"), "{}", listed.out);
+    host.chyves("snapshot rollback web@forged --yes").ends(3);
+    host.chyves("snapshot delete web@forged --yes").ends(3);
+    host.ok("snapshot delete web@mine --yes");
+}
+
+#[test]
 fn a_mount_point_with_a_newline_is_none_of_chyves() {
     let Some(host) = prepared("hostile_datasets::newline-mount") else { return };
     let image = |name: &str| format!("{}/chyves/images/{name}", host.pool);

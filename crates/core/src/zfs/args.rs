@@ -92,9 +92,9 @@ pub fn list_mounted(above: &Dataset) -> Cmd {
     zfs(["get", "-H", "-p", "-d", "1", "-o", COLUMNS, "mounted"]).arg(above.as_str())
 }
 
-/// The actual or configured mount points of all file systems; the name is the last column.
+/// The actual or configured mount points of all file systems. Framed by the name, since a mount point is text ([`super::forged`]).
 pub fn list_mounts() -> Cmd {
-    zfs(["list", "-H", "-t", "filesystem", "-o", "mounted,canmount,mountpoint,name"])
+    zfs(["list", "-H", "-t", "filesystem", "-o", "name,mounted,canmount,mountpoint,name"])
 }
 
 /// The names of the snapshots of a dataset, without those of its descendants, oldest first.
@@ -102,14 +102,15 @@ pub fn list_snapshots(of: &Dataset) -> Cmd {
     zfs(["list", "-H", "-d", "1", "-t", "snapshot", "-s", "creation", "-o", "name"]).arg(of.as_str())
 }
 
-/// The snapshots of these datasets and their descendants, oldest first; with exact numbers if the dialect supports them.
+/// The snapshots of these datasets and their descendants, oldest first; with exact numbers if the dialect supports them. Framed by
+/// the name, since settings are text ([`super::forged`]).
 pub fn list_snapshots_below(dialect: Dialect, of: &[&Dataset]) -> Cmd {
     let cmd = match dialect {
         Dialect::OpenZfs => zfs(["list", "-H", "-p", "-r"]),
         Dialect::Fuse => zfs(["list", "-H", "-r"]),
     };
     cmd.args(["-t", "snapshot", "-s", "creation"])
-        .args(["-o", "name,creation,used,referenced,chyves:snapshot.taken,chyves:snapshot.live"])
+        .args(["-o", "name,creation,used,referenced,chyves:snapshot.taken,chyves:snapshot.live,name"])
         .args(of.iter().map(|d| d.as_str()))
 }
 

@@ -86,7 +86,7 @@ pub fn read(output: &str, guests: &[&Dataset]) -> Result<Vec<Vec<Seen>>> {
     let mut volumes = Vec::new();
     for line in output.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [name, creation, used, referenced, taken, live] = fields[..] else { return Err(unreadable(line)) };
+        let [name, creation, used, referenced, taken, live, _] = fields[..] else { return Err(unreadable(line)) };
         let (dataset, name) = name.split_once('@').ok_or_else(|| unreadable(line))?;
         let size = |text: &str| text.parse::<Size>().map_err(|_| unreadable(line));
         let (used, referenced) = (size(used)?, size(referenced)?);
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn each_guest_gets_its_own_and_volumes_count_in() {
         let (web, web1): (Dataset, Dataset) = ("t/web".parse().unwrap(), "t/web-1".parse().unwrap());
-        let output = "t/web/disk0@a\t1\t1K\t2K\t-\t-\nt/web@a\t1\t1K\t1K\t2026\tyes\nt/web-1@a\t1\t0\t1M\t-\t-\nt/web/disk0@b\t1\t9K\t2K\t-\t-\nt@x\t1\t0\t0\t-\t-\n";
+        let output = "t/web/disk0@a\t1\t1K\t2K\t-\t-\t\nt/web@a\t1\t1K\t1K\t2026\tyes\t\nt/web-1@a\t1\t0\t1M\t-\t-\t\nt/web/disk0@b\t1\t9K\t2K\t-\t-\t\nt@x\t1\t0\t0\t-\t-\t\n";
         let found = read(output, &[&web, &web1]).unwrap();
         assert_eq!(found[0].len(), 1);
         assert_eq!((found[0][0].used, found[0][0].referenced), (Size::bytes(2048), Size::bytes(3072)));
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn lines_that_are_not_as_asked_for_are_errors() {
         let web: Dataset = "t/web".parse().unwrap();
-        for bad in ["t/web@x\tMon\n", "t/web\t1\t0\t0\t-\t-\n", "t/web@x\t1\tlots\t0\t-\t-\n"] {
+        for bad in ["t/web@x\tMon\n", "t/web\t1\t0\t0\t-\t-\t\n", "t/web@x\t1\tlots\t0\t-\t-\t\n"] {
             assert!(read(bad, &[&web]).is_err(), "{bad}");
         }
     }

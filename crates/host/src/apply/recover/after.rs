@@ -38,11 +38,11 @@ pub(super) fn mount_anew(record: &Record, place: &mut Place<'_>) -> Result<Vec<D
     }
     // On all pools: a root whose layout is being changed is not recognised by chyves.
     let listed = run::must(&args::list_mounts())?;
-    let rows: Vec<[&str; 4]> = listed.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect();
+    let rows: Vec<[&str; 5]> = listed.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect();
     let mut wanted = Vec::new();
     for path in paths {
-        let holds = |[_, _, at, _]: &&[&str; 4]| at.starts_with('/') && Path::new(path).starts_with(at);
-        let Some([mounted, may, _, name]) = rows.iter().filter(holds).max_by_key(|[_, _, at, _]| at.len()) else { continue };
+        let holds = |[_, _, _, at, _]: &&[&str; 5]| at.starts_with('/') && Path::new(path).starts_with(at);
+        let Some([name, mounted, may, ..]) = rows.iter().filter(holds).max_by_key(|[_, _, _, at, _]| at.len()) else { continue };
         if *mounted == "no" && *may != "off" && !wanted.contains(name) {
             wanted.push(*name);
         }
