@@ -33,6 +33,40 @@ fn bait(host: &Host) -> std::path::PathBuf {
     folder
 }
 
+#[test]
+fn a_link_of_another_user_leads_to_no_file_of_roots() {
+    let Some(host) = Host::new("images::links", With::Image) else { return };
+    let folder = bait(&host);
+    let own = |name: &str, to: &str, owner: u32| {
+        std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+        std::os::unix::fs::lchown(folder.join(name), Some(owner), Some(owner)).unwrap();
+    };
+    own("raw.img", "../canary", 65_534);
+    own("twice.img", "raw.img", 0);
+    own("above", "..", 65_534);
+    host.ok("create web --disk raw --size 1M loader=bios accel=tcg");
+    let before = host.tree();
+    for path in ["theirs/raw.img", "theirs/twice.img", "theirs/above/canary"] {
+        let path = host.work().join(path);
+        for line in [format!("image import {} --name x", path.display()), format!("disk add web --import {}", path.display())] {
+            let refused = host.chyves(&line).ends(2);
+            assert!(refused.err.contains("is a link of the user 65534 to a file of the user 0"), "{line}: {}", refused.err);
+            assert!(refused.err.contains(host.work().join("canary").to_str().unwrap()), "{line}: {}", refused.err);
+        }
+    }
+    assert_eq!(host.tree(), before);
+    // Its own link to its own file, and a link of the administrator's.
+    own("mine.img", "good", 65_534);
+    own("admins.img", "../plain.img", 0);
+    host.ok("image import theirs/mine.img --name mine");
+    host.ok("image import theirs/admins.img --name admins");
+    // Nor is an endless device named as a source.
+    for (path, says) in [("/dev/zero", "it is a device without an end"), ("theirs", "it is a folder")] {
+        let refused = host.chyves(&format!("image import {path} --name zero")).ends(2);
+        assert!(refused.err.contains(says) && !refused.err.contains("image import -"), "{}", refused.err);
+    }
+}
+
 /// Swaps one for the other as fast as it can while the work is done: by name, or by writing into the same file.
 fn while_swapped(folder: &Path, in_place: bool, mut work: impl FnMut()) {
     let stop = Arc::new(AtomicBool::new(false));
@@ -324,6 +358,46 @@ fn folders_that_others_may_write_to_are_refused() {
     assert_eq!(run("set web cpu=3").0, 5);
     chown(&journal, Some(0), None).unwrap();
     assert_eq!(run("set web cpu=3").0, 0);
+}
+
+#[test]
+fn a_runtime_folder_that_others_may_write_to_is_believed_by_no_command() {
+    let Some(host) = Host::new("images::runtime", With::Image) else { return };
+    host.ok("create web --size 1M loader=bios");
+    let run = host.run_dir();
+    // What another user put there: a VM with a supervisor that answers.
+    let folder = run.join(host.value("web", "uuid"));
+    std::fs::create_dir(&folder).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(folder.join("control")).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let before = host.tree();
+    let open = || std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let foreign = || chown(&run, Some(65_534), None).unwrap();
+    for spoil in [&open as &dyn Fn(), &foreign] {
+        spoil();
+        for line in [
+            "list",
+            "info web",
+            "repair",
+            "reclaim",
+            "set web cpu=2",
+            "start web",
+            "stop web",
+            "console web",
+            "snapshot web@x",
+            "network list",
+            "image list",
+        ] {
+            let refused = host.chyves(line).ends(5);
+            assert!(refused.err.contains("is not safe to use") && refused.err.contains("CHYVES_RUNDIR"), "{line}: {}", refused.err);
+        }
+        host.chyves("doctor").says("is not safe to use");
+        assert!(listener.accept().is_err(), "a command has asked what others put there");
+        chown(&run, Some(0), None).unwrap();
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    assert_eq!(host.tree(), before);
+    host.ok("list");
 }
 
 #[test]

@@ -11,10 +11,14 @@ use chyves_core::plan;
 use chyves_core::property::keys;
 use chyves_core::value::{FilePath, GuestName, PublicKey};
 use chyves_core::world::World;
+use chyves_host::hostfs::own;
 use chyves_host::observe::{self, Look};
 use chyves_host::{given_text, seed};
 use serde_json::json;
 use std::path::PathBuf;
+
+/// Size limit of a seed, in bytes.
+const SEED_LIMIT: u64 = 64 << 20;
 
 /// See and change the cloud-init configuration of guests
 ///
@@ -216,7 +220,7 @@ fn status(session: &Session, guests: &[String]) -> Result<()> {
         plan::locked::guest(world, guest)?;
         let now = seed::visit(guest, |folder| seed::image(&seed, &FilePath::below(folder, FOLDER)))?;
         let disc = session.runtime.guest_dir(guest.uuid).join("cidata.iso");
-        let had = if guest.state.is_alive() { std::fs::read(disc).ok() } else { None };
+        let had = if guest.state.is_alive() { own::read(disc, SEED_LIMIT).ok() } else { None };
         let current = had.map(|had| had == now);
         all.push(json!({
             "guest": guest.name, "enabled": true, "instance-id": seed.instance_id, "hostname": seed.hostname,

@@ -7,6 +7,7 @@ use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::os::Os;
 use chyves_core::value::printable;
 use chyves_engine::schema;
+use chyves_host::hostfs::named;
 use chyves_host::{facts, run, trace};
 use serde_json::Value;
 use std::io::Write as _;
@@ -98,7 +99,7 @@ fn traced(session: &Session, to: Option<&str>, output: bool, words: &[String]) -
         Some(file) => {
             let opened = trace::open(file).and_then(|mut f| f.write_all(trace::head().as_bytes()));
             // A supervisor has another working directory.
-            match opened.and_then(|()| std::fs::canonicalize(file)) {
+            match opened.and_then(|()| named::real(file)) {
                 Ok(path) => path.to_string_lossy().into_owned(),
                 Err(e) => return Problem::host_cant(format!("cannot write the trace to `{}`", printable(file, 200))).on(file).because(e),
             }

@@ -13,8 +13,12 @@ use chyves_core::value::{SnapshotName, SnapshotRef};
 use chyves_core::world::World;
 use chyves_core::zfs::sending::Sending;
 use chyves_host::apply::Lent;
+use chyves_host::hostfs::named;
 use chyves_host::observe::{self, Look};
 use std::io::IsTerminal;
+
+/// Size limit of a list of snapshots, in bytes.
+const LIST_LIMIT: u64 = 64 << 20;
 
 /// Send a guest to standard output
 ///
@@ -131,7 +135,7 @@ fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Resul
         let guids = observe::pool::snapshot_guids(&copy.dataset)?.into_iter().map(|(_, g)| g).collect();
         return Ok(Base::Common(guids, copy.dataset.to_string()));
     }
-    let text = std::fs::read_to_string(place).map_err(|e| {
+    let text = named::text(place, LIST_LIMIT).map_err(|e| {
         Problem::not_found(format!(
             "`{}` is neither a pool with chyves nor a file that can be read",
             chyves_core::value::printable(place, 120)

@@ -3,7 +3,7 @@
 use super::position;
 use super::table::Options;
 use chyves_core::value::printable;
-use std::path::Path;
+use chyves_host::hostfs::named;
 
 /// A hint with the command that was probably meant. `argv` has the verb first.
 pub(crate) fn meant(argv: &[String]) -> Option<String> {
@@ -19,7 +19,7 @@ pub(crate) fn meant(argv: &[String]) -> Option<String> {
             Some(format!("`chyves move {} --pool {}`", shown(&guests.join(" ")), shown(pool)))
         }
         [noun @ ("image" | "iso" | "firmware"), "import", one, other] if !has("--name") => {
-            let is_file = |word: &str| word.contains('/') || Path::new(word).exists();
+            let is_file = |word: &str| word.contains('/') || named::is_there(word);
             let (name, file) = if is_file(one) && !is_file(other) { (other, one) } else { (one, other) };
             Some(format!("`chyves {noun} import {} --name {}`", shown(file), shown(name)))
         }

@@ -47,13 +47,9 @@ pub fn look(path: &str) -> Result<DiskFile> {
     let absolute = std::path::absolute(path).ok().and_then(|p| p.to_str().map(str::to_owned));
     let path = absolute.as_deref().unwrap_or(path);
     let shown = printable(path, 300);
+    let (file, meta, whole) = regular(path)?;
     // From here on no link of this path is followed again.
-    let whole = named::real(path).map_err(|e| Problem::not_found(format!("cannot open the disk `{shown}`")).on(path).because(e))?;
     let path = whole.to_str().ok_or_else(|| Problem::usage("the path of the disk is not UTF-8 text"))?;
-    let (file, meta) = regular(path).map_err(|problem| match problem.code {
-        Kind::Usage => problem.hint("`--attach` takes devices and volumes as they are"),
-        _ => problem,
-    })?;
     let refuse = |what: &str, hint: &str| Err(Problem::usage(format!("`{shown}` is {what}, no disk")).on(path).hint(hint));
     match content::of_file(&file, path)? {
         Seen::Plain(Content::Raw) => Ok(DiskFile { path: path.to_owned(), format: DiskFormat::Raw, size: Size::bytes(meta.len()) }),
@@ -205,7 +201,7 @@ pub(super) fn copy(from: &FilePath, format: DiskFormat, to: &FilePath, size: Opt
     // One descriptor from here on: what is inspected is what is copied, even if the name changes meanwhile.
     let (source, others) = match from {
         FilePath::Host(path) => {
-            let (file, meta) = regular(path).map_err(|problem| Problem { code: Kind::Failed, ..problem })?;
+            let (file, meta, _) = regular(path).map_err(|problem| Problem { code: Kind::Failed, ..problem })?;
             (file, (!is_private(&meta)).then_some((path.clone(), meta)))
         }
         FilePath::Below { mount, path } => (Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?, None),

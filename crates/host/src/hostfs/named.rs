@@ -5,8 +5,8 @@ use rustix::fs::{Access, Mode, OFlags};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::Result;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
 
 /// The absolute path with links resolved.
 ///
@@ -92,33 +92,103 @@ pub fn list(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// Opens a path for reading without blocking. If the path contains no links now, it is opened without following any, so that
-/// none can be inserted meanwhile. The caller checks the descriptor.
+/// A file that was opened by a path, and the links in that path.
+pub struct Reached {
+    /// The open file. The caller checks what it is.
+    pub file: File,
+    /// Its path without links.
+    pub path: PathBuf,
+    /// Each link that was followed, with its owner.
+    pub links: Vec<(PathBuf, u32)>,
+}
+
+/// More links than a kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// Opens a path for reading without blocking. The links in it are followed here, one by one; then the path without links is opened
+/// without following any, so that none can be inserted meanwhile.
+///
+/// # Errors
+/// The system call fails.
+pub fn reach(path: impl AsRef<Path>) -> Result<Reached> {
+    let (path, links) = resolve(path.as_ref())?;
+    // Opening a FIFO would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(Reached { file: File::from(without_links(&path, flags)?), path, links })
+}
+
+/// As [`reach`], for a path whose links are trusted.
 ///
 /// # Errors
 /// The system call fails.
 pub fn open_as_seen(path: impl AsRef<Path>) -> Result<File> {
-    let path = path.as_ref();
-    let no_links = real(path)? == path;
-    // Opening a FIFO would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(File::from(without_links(path, flags, no_links)?))
+    reach(path).map(|reached| reached.file)
+}
+
+fn resolve(path: &Path) -> Result<(PathBuf, Vec<(PathBuf, u32)>)> {
+    let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    let (mut real, mut left, mut links) = (PathBuf::from("/"), parts(&std::path::absolute(path)?), Vec::new());
+    while let Some(part) = left.pop() {
+        match Path::new(&part).components().next() {
+            Some(Component::Normal(name)) => {
+                let next = real.join(name);
+                let meta = fs::symlink_metadata(&next)?;
+                if !meta.is_symlink() {
+                    real = next;
+                    continue;
+                }
+                if links.len() == MOST_LINKS {
+                    return Err(rustix::io::Errno::LOOP.into());
+                }
+                left.extend(parts(&fs::read_link(&next)?));
+                links.push((next, meta.uid()));
+            }
+            Some(Component::ParentDir) => drop(real.pop()),
+            Some(Component::RootDir) => real = PathBuf::from("/"),
+            Some(Component::CurDir | Component::Prefix(_)) | None => {}
+        }
+    }
+    Ok((real, links))
 }
 
 #[cfg(target_os = "linux")]
-fn without_links(path: &Path, flags: OFlags, no_links: bool) -> rustix::io::Result<OwnedFd> {
+fn without_links(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     use rustix::fs::{CWD, ResolveFlags, open, openat2};
-    if no_links {
-        match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
-            // Kernels before 5.6, and containers that filter system calls.
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
-            other => return other,
-        }
+    match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
+        // Kernels before 5.6, and containers that filter system calls.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open(path, flags | OFlags::NOFOLLOW, Mode::empty()),
+        other => other,
     }
-    open(path, if no_links { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn without_links(path: &Path, flags: OFlags, no_links: bool) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::open(path, if no_links { flags | OFlags::NOFOLLOW } else { flags }, Mode::empty())
+fn without_links(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, flags | OFlags::NOFOLLOW, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_path_leads_where_the_kernel_leads_and_its_links_are_known() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        fs::create_dir_all(at("a/b")).unwrap();
+        fs::write(at("a/b/file"), "x").unwrap();
+        symlink("a/b", at("folder")).unwrap();
+        symlink(at("folder"), at("again")).unwrap();
+        symlink("../b/./file", at("a/b/relative")).unwrap();
+        symlink("round", at("round")).unwrap();
+        for (path, links) in
+            [("a/b/file", 0), ("folder/file", 1), ("again/file", 2), ("again/../b/file", 2), ("folder/relative", 2), ("a/../a/b/file", 0)]
+        {
+            let reached = reach(at(path)).unwrap();
+            assert_eq!(reached.path, fs::canonicalize(at(path)).unwrap(), "{path}");
+            assert_eq!(reached.links.len(), links, "{path}");
+        }
+        assert_eq!(reach(at("round")).err().unwrap().raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()));
+        assert!(reach(at("a/b/file/x")).is_err() && reach(at("none")).is_err());
+    }
 }

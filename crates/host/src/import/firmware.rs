@@ -6,8 +6,9 @@
 //!
 //! Not here: detecting the kind of an image ([`super::content`]), and which files a guest gets (chyves-core `plan::firmware`).
 
+use super::open::regular;
 use crate::apply;
-use crate::safe::{self, Access, Folder, Rule};
+use crate::safe::{Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{ImageKind, Template};
 use chyves_core::value::{Size, printable};
@@ -72,7 +73,7 @@ pub(super) fn part(folder: &Folder, vars: Option<&str>, shown: &str) -> Result<P
 
 /// The template that the user named for this firmware.
 fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
-    let (bytes, name) = (read(safe::named(path)?, path)?, printable(path, 200));
+    let (bytes, name) = (read(regular(path)?.0, path)?, printable(path, 200));
     let refuse = |why: String| {
         Err(Problem::usage(format!("`{name}` is not a template of variables for `{shown}`"))
             .on(&name)

@@ -44,6 +44,20 @@ pub(super) fn folder_of(path: &str) -> String {
     format!("check the path: `{}` shows what is there", Cmd::new("ls", ["-l", above]))
 }
 
+/// What a thing is that is neither a file nor a device with an end.
+pub(super) fn is_not_a_file(kind: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    if kind.is_dir() {
+        "it is a folder"
+    } else if kind.is_fifo() {
+        "it is a pipe"
+    } else if kind.is_socket() {
+        "it is a socket"
+    } else {
+        "it is a device without an end"
+    }
+}
+
 /// Adds a hint to try again, unless the problem already contains a command: a failure of a server may be temporary.
 pub(super) fn again(problem: Problem, source: &Source) -> Problem {
     let typed = |hint: &String| hint.contains("chyves ") || hint.contains("--");

@@ -1,25 +1,58 @@
-//! Files of this host that others may own: opened once, never through a link that was inserted meanwhile, and never a device or
-//! a pipe.
+//! Files of this host that others may own: opened once, never through a link of theirs or one that was inserted meanwhile, and
+//! never a device or a pipe.
 
 use super::hints;
-use crate::hostfs::named;
+use crate::hostfs::named::{self, Reached};
+use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::printable;
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Opens a regular file for reading. A path without links is opened without following any, so that none can be inserted.
-pub(crate) fn regular(path: &str) -> Result<(File, Metadata)> {
+/// Opens a regular file for reading, with its path without links.
+///
+/// A link that an administrator typed is followed, but not one of another user to a file that is not this user's: it would make root
+/// read what its owner may not.
+pub(crate) fn regular(path: &str) -> Result<(File, Metadata, PathBuf)> {
     let shown = printable(path, 300);
     let missing = |e| Problem::not_found(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
-    let file = named::open_as_seen(path).map_err(missing)?;
+    let Reached { file, path: real, links } = named::reach(path).map_err(missing)?;
     let meta = file.metadata().map_err(missing)?;
-    if !meta.is_file() {
-        return Err(Problem::usage(format!("`{shown}` is not a regular file")).on(&shown));
+    let me = rustix::process::geteuid().as_raw();
+    let foreign = links.iter().find(|(_, owner)| ![0, me, meta.uid()].contains(owner));
+    if let Some((link, owner)) = foreign {
+        return Err(Problem::usage(format!("`{shown}` is not opened: another user's link leads to it"))
+            .on(&shown)
+            .because(format!(
+                "`{}` is a link of the user {owner} to a file of the user {}",
+                printable(&link.display().to_string(), 300),
+                meta.uid()
+            ))
+            .hint(format!("if that file is meant, name it itself: {}", Cmd::new("ls", ["-l", &real.to_string_lossy()]))));
     }
-    Ok((file, meta))
+    if !meta.is_file() {
+        let problem = Problem::usage(format!("`{shown}` is not a regular file")).on(&shown);
+        return Err(if is_disk(&meta, &real) {
+            problem
+                .hint(format!("a device is read from standard input: `chyves image import - --name NAME <'{shown}'`"))
+                .hint("`chyves disk add GUEST --attach DEVICE` gives it to a guest as it is")
+        } else {
+            problem.because(hints::is_not_a_file(meta.file_type()))
+        });
+    }
+    Ok((file, meta, real))
+}
+
+/// Whether a device has an end. On FreeBSD disks are character devices, as endless ones are everywhere.
+fn is_disk(meta: &Metadata, path: &Path) -> bool {
+    let endless = ["zero", "full", "random", "urandom", "null", "tty", "console", "ptmx"];
+    let kind = meta.file_type();
+    let named = || path.file_name().and_then(OsStr::to_str).is_some_and(|name| !endless.contains(&name));
+    kind.is_block_device() || cfg!(target_os = "freebsd") && kind.is_char_device() && named()
 }
 
 /// Whether only this user, or root, can write to a file.

@@ -11,7 +11,7 @@ use super::part::Part;
 use super::signature::Running;
 use super::{ftp, http, interrupted, trust};
 use crate::hostfs::named;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use chyves_core::image::{HashKind, Order, Source};
 use chyves_core::value::printable;
 use std::fs::{File, Metadata};
@@ -69,7 +69,7 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ch
     let mut unchanged: Arc<dyn Fn() -> Result<()> + Send + Sync> = Arc::new(|| Ok(()));
     let from: Box<dyn FnOnce() -> Result<Box<dyn Read>> + Send> = match &order.source {
         Source::File(path) => {
-            let (file, meta) = file(path)?;
+            let (file, meta, _) = regular(path)?;
             let file = Arc::new(file);
             status.total.store(meta.len(), Ordering::SeqCst);
             vhd = ends_as_vhd(&file);
@@ -147,13 +147,6 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ch
         }
     });
     Ok(Opened { direct, ends_as_vhd: vhd, checked, status, counter, unchanged, end, pump })
-}
-
-fn file(path: &str) -> Result<(File, Metadata)> {
-    regular(path).map_err(|problem| match problem.code {
-        Kind::Usage => problem.hint("a device is read from standard input: `chyves image import - --name NAME <PATH`"),
-        _ => problem,
-    })
 }
 
 /// The times of a file's last change. Its owner can set back the modification time, but not the change time.

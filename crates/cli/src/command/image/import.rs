@@ -8,6 +8,7 @@ use chyves_core::image::{self, Hash, ImageKind, Order, Source, VendorKey};
 use chyves_core::plan::{self, Plan};
 use chyves_core::value::{Dataset, ImageName, Size, printable};
 use chyves_core::world::World;
+use chyves_host::hostfs::named;
 use chyves_host::import::{name, part};
 use chyves_host::observe::{self, Look, Which};
 use chyves_host::{catalogue as host_catalogue, facts};
@@ -170,7 +171,7 @@ fn known(word: &str) -> Result<Option<(Found, Vec<VendorKey>)>> {
     if !matches!(Source::parse(word)?, Source::File(_)) || word.starts_with("file:") {
         return Ok(None);
     }
-    if word.contains('/') || std::path::Path::new(word).exists() {
+    if word.contains('/') || named::is_there(word) {
         let shown = printable(word, 200);
         return Err(Problem::usage(format!("`{shown}` is not an address"))
             .on(&shown)
@@ -251,8 +252,9 @@ pub(super) fn place(text: &str) -> Result<Source> {
     }
 }
 
+/// The absolute path of a file that exists. Links in it are followed when it is opened, once ([`chyves_host::import`]).
 pub(super) fn file(path: &str) -> Result<String> {
-    let found = std::fs::canonicalize(path).map_err(|e| {
+    let found = named::stat(path).and_then(|_| std::path::absolute(path)).map_err(|e| {
         let shown = printable(path, 200);
         Problem::not_found(format!("there is no file `{shown}`"))
             .on(&shown)
