@@ -85,6 +85,15 @@ fn grub_bhyve_takes_the_user_s_own_files() {
         std::fs::write(folder.join("device.map"), format!("(hd0) {}\n", disk.display())).unwrap();
         std::fs::write(folder.join("grub.cfg"), "kopenbsd -h com0 -r sd0a (hd0,openbsd1)/bsd\nboot\n").unwrap();
     });
+    // What is too large to be copied for the loader is refused before anything of the VM is made.
+    let config = |text: &str| host.in_folder("own", |folder| std::fs::write(folder.join("grub.cfg"), text).unwrap());
+    let good = host.in_folder("own", |folder| std::fs::read_to_string(folder.join("grub.cfg")).unwrap());
+    config(&format!("{good}{}", "#\n".repeat(1 << 19)));
+    let refused = host.chyves("start own").ends(4);
+    assert!(refused.err.contains("grub.cfg of `own` cannot be used") && refused.err.contains("1048576 at most"), "{}", refused.err);
+    assert!(!refused.err.contains("_guest-files"), "{}", refused.err);
+    host.nothing_is_left();
+    config(&good);
     host.ok("-v start own");
     let mut console = host.console("own");
     console.sees("tiny: ready 1");
@@ -282,5 +291,56 @@ fn a_reboot_looks_at_the_host_again_and_keeps_settings_that_can_be_used() {
         console.sees("tiny: ready");
         reboots(&mut console, "tiny: ready");
         off(&host, &mut console, "web01");
+    }
+}
+
+/// A received guest that boots by a loader is trusted by the key that runs it, on a release without jails; with one the loader is
+/// confined, unless its flags prevent the jail.
+#[test]
+fn loaders_of_a_received_guest_run_when_they_are_trusted() {
+    for (release, alone) in [("release=13.5", true), ("release=14.3", false)] {
+        let Some(host) = host("lab_loaders::trust", &[release]) else { return };
+        let receive = |stream: &[u8]| {
+            let mut receive = host.command(common::PROGRAM);
+            receive.args(["receive", "--name", "fbsd"]).stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+            let mut child = receive.spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), stream).unwrap();
+            assert!(child.wait().unwrap().success());
+        };
+        let send = |settings: &str| {
+            host.ok(&format!("create fbsd --image tiny --ram 64M loader=bhyveload os=freebsd {settings}"));
+            let stream = host.command(common::PROGRAM).args(["send", "fbsd"]).output().unwrap().stdout;
+            host.ok("delete fbsd --yes --now");
+            receive(&stream);
+            stream
+        };
+        let stream = send("bhyveload_flags=-hsomewhere/else");
+        host.chyves("start fbsd").ends(4).says("foreign");
+        let refused = host.chyves("adopt fbsd").ends(4);
+        for setting in ["loader", "bhyveload_flags"] {
+            assert!(refused.out.contains(setting), "{release}: {}", refused.out);
+        }
+        // One is not the other.
+        host.ok("adopt fbsd --trust=bhyveload_flags");
+        host.chyves("start fbsd").ends(4).says("loader=bhyveload").is_silent_of("bhyveload_flags=");
+        host.ok("adopt fbsd --trust=loader");
+        host.ok("start fbsd --dry-run").says("bhyveload").says("somewhere/else");
+        // What is set behind chyves' back afterwards is not what was trusted.
+        host.sh("zfs", &["set", "chyves:bhyveload_flags=-hother/place", &host.dataset("fbsd")]);
+        host.chyves("start fbsd").ends(4).says("bhyveload_flags=-hother/place");
+        host.ok("delete fbsd --yes --now");
+        receive(&stream);
+        host.ok("adopt fbsd --drop-host-settings");
+        host.ok("start fbsd --dry-run").is_silent_of("bhyveload ");
+        host.ok("delete fbsd --yes --now");
+        // Without flags.
+        send("");
+        let answer = host.chyves("adopt fbsd");
+        assert_eq!(answer.code == 4 && answer.out.contains("loader"), alone, "{release}: {}{}", answer.out, answer.err);
+        host.ok("adopt fbsd --trust");
+        host.ok("start fbsd");
+        let mut console = host.console("fbsd");
+        console.sees("tiny: ready 1");
+        off(&host, &mut console, "fbsd");
     }
 }

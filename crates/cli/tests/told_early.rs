@@ -90,3 +90,62 @@ fn a_snapshot_s_name_behind_a_list_of_guests() {
     host.ok("snapshot delete a,b@two --yes");
     assert!(names().is_empty());
 }
+
+#[test]
+fn firmware_of_a_size_that_no_hypervisor_takes() {
+    let Some(host) = Host::new("told_early::firmware", With::Tiny) else { return };
+    host.ok("create web --image tiny --ram 64M loader=bios accel=tcg");
+    for (name, size, why) in [("odd", 5000, "not a multiple of the page size"), ("big", 32 << 20, "and qemu takes 8M")] {
+        let bytes: Vec<u8> = (0..size).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect();
+        std::fs::write(host.work().join("code.fd"), bytes).unwrap();
+        host.ok(&format!("firmware import ./code.fd --name {name}"));
+        let before = host.tree();
+        let set = format!("firmware={name}");
+        for line in [
+            format!("set web {set}"),
+            format!("set defaults {set}"),
+            format!("create x --size 1M {set}"),
+            format!("clone web y {set}"),
+            format!("set web loader=uefi {set} --dry-run"),
+        ] {
+            let refused = host.chyves(&line).ends(2);
+            assert!(refused.err.contains(why), "{line}: {}", refused.err);
+        }
+        assert_eq!(host.tree(), before);
+        // Set behind chyves' back, the dry run and the start end alike.
+        for pair in [format!("chyves:uefi_{set}"), "chyves:loader=uefi".to_owned()] {
+            host.sh("zfs", &["set", &pair, &host.dataset("web")]);
+        }
+        for line in ["start web --dry-run", "start web"] {
+            let refused = host.chyves(line).ends(5);
+            assert!(refused.err.contains(why) && refused.err.contains("firmware=auto"), "{}", refused.err);
+        }
+        host.ok("set web loader=bios firmware=auto");
+    }
+}
+
+#[test]
+fn another_file_system_in_the_folder_of_a_guest() {
+    let Some(host) = Host::new("told_early::mount", With::Image) else { return };
+    host.ok("create web --disk raw --size 1M loader=bios");
+    let guest = host.dataset("web");
+    host.sh("zfs", &["mount", &guest]);
+    let place = host.mount_point().join("chyves/guests/web/other place");
+    host.sh("mkdir", &[place.to_str().unwrap()]);
+    host.sh("mount", &["-t", "tmpfs", "tmpfs", place.to_str().unwrap()]);
+    let trace = host.work().join("trace");
+    for line in ["reclaim", "rename web db", "delete web --yes"] {
+        let _ = std::fs::remove_file(&trace);
+        let output = host.command(common::PROGRAM).args(line.split(' ')).env("CHYVES_TRACE", &trace).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let at = format!("another file system is mounted in it, at {}", place.display());
+        assert!(said.contains(&at), "{line}: {said}");
+        // It does not pass by itself, so the command is not tried again.
+        let tried = std::fs::read_to_string(&trace).unwrap();
+        let tried: Vec<&str> = tried.lines().filter(|l| l.contains("unmount") || l.contains("rename")).collect();
+        assert!((1..5).contains(&tried.len()), "{line}: {tried:?}");
+    }
+    host.sh("umount", &[place.to_str().unwrap()]);
+    host.ok("reclaim");
+    host.nothing_is_left();
+}

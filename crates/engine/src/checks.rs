@@ -21,7 +21,7 @@ pub(crate) fn firmware_is_there(engine: &Engine, settings: &[(String, String)]) 
         return Ok(());
     }
     let world = engine.look(&Look { images: Which::All, ..Look::default() })?;
-    names.iter().try_for_each(|name| plan::firmware::image(&world, name).map(drop))
+    names.iter().try_for_each(|name| plan::firmware::usable(&world, name).map(drop))
 }
 
 /// Refuses MAC addresses that another network interface has.

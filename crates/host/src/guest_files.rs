@@ -5,7 +5,7 @@
 
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
-use chyves_core::launch::guest_files::{Order, VARIABLES_FILE};
+use chyves_core::launch::guest_files::{LOADER_LIMIT, Order, VARIABLES_FILE};
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -15,8 +15,6 @@ pub use chyves_core::launch::guest_files::WORD;
 const SETTINGS_LIMIT: u64 = 16 << 20;
 /// Size limit of UEFI variables, in bytes: a template is a few hundred KiB, on arm64 up to 64 MiB.
 const VARIABLES_LIMIT: u64 = 64 << 20;
-/// Size limit of a file for a loader, in bytes.
-const LOADER_LIMIT: u64 = 1 << 20;
 
 /// The hidden command; returns its exit status.
 pub fn main(args: impl Iterator<Item = OsString>) -> u8 {

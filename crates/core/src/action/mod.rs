@@ -42,6 +42,9 @@ pub struct Checked {
     pub what: String,
     /// For a disk: the recorded size, and the command that updates the record.
     pub recorded: Option<(Size, String)>,
+    /// For a file that is copied: the largest that is.
+    #[serde(default)]
+    pub most: Option<Size>,
 }
 
 impl Checked {

@@ -229,6 +229,8 @@ pub struct WantedNic {
     pub owner: String,
 }
 
+pub use vm::unfit as unfit_firmware;
+
 /// All findings before a guest starts, or starts again, the most severe first within each topic. Findings without a problem
 /// are left out.
 pub fn start(host: &HostFacts, wants: &Wants) -> Vec<Finding> {

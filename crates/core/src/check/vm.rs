@@ -73,11 +73,22 @@ pub(super) fn firmware(host: &HostFacts) -> Finding {
     })
 }
 
+/// Why a hypervisor does not accept firmware of these sizes.
+pub fn unfit(vmm: Vmm, sizes: &[Size]) -> Option<String> {
+    if let Some(odd) = sizes.iter().find(|size| size.get() == 0 || !size.get().is_multiple_of(PAGE)) {
+        return Some(format!("it has {} bytes, which is not a multiple of the page size", odd.get()));
+    }
+    let (whole, most) = (sizes.iter().map(|size| size.get()).sum(), rom(vmm));
+    (whole > most.get()).then(|| format!("it has {}, and {vmm} takes {}", Size::bytes(whole).human(), most.human()))
+}
+
 /// Firmware that the hypervisor does not accept, as far as the sizes of its files are known.
 fn bad_firmware(host: &HostFacts, firmware: &WantedFirmware) -> Option<Finding> {
     let bad = |cause: String| {
         Some(Finding::fails(FIRMWARE, cause).cure(match (&firmware.image, host.vmm) {
-            (Some(name), _) => format!("`chyves firmware verify {name}` verifies that it is what was imported"),
+            (Some(name), _) => format!(
+                "`chyves firmware info {name}` shows where it is from; import another one, or set firmware=auto for that of the packages"
+            ),
             (None, Vmm::Bhyve) => format!("{} -f", package(host)),
             (None, Vmm::Qemu) => "apt-get install --reinstall ovmf".to_owned(),
         }))

@@ -12,6 +12,9 @@ pub const WORD: &str = "_guest-files";
 /// The name of the file with the UEFI variables in a guest's folder.
 pub const VARIABLES_FILE: &str = "uefi-vars.fd";
 
+/// Size limit of a file for a loader, in bytes.
+pub const LOADER_LIMIT: u64 = 1 << 20;
+
 /// What the command does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {

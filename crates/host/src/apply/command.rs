@@ -6,7 +6,7 @@ use crate::{facts, observe, run};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::{Os, freebsd};
-use chyves_core::value::Dataset;
+use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::{Dialect, args, guard};
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,17 @@ fn settled_if(cmd: &Cmd, waits: bool) -> Result<()> {
             return Ok(());
         }
         let passing = output.stderr.contains("is busy") || (rolls_back && output.stderr.contains("I/O error"));
-        if !(passing && waits && began.elapsed() < LET_GO) {
+        if !passing {
+            return Err(run::failure(cmd, &output));
+        }
+        // That does not pass by itself.
+        if let Some(place) = mount_below(cmd) {
+            let shown = printable(&place, 300);
+            return Err(run::failure(cmd, &output)
+                .because(format!("another file system is mounted in it, at {shown}"))
+                .hint(Cmd::new("umount", [shown.as_str()]).to_string()));
+        }
+        if !(waits && began.elapsed() < LET_GO) {
             return Err(run::failure(cmd, &output));
         }
         std::thread::sleep(pause);
@@ -145,8 +155,22 @@ fn mounted_at<'a>(mounts: &'a str, dataset: &Dataset) -> Option<&'a str> {
     let source = escaped(dataset.as_str());
     mounts.lines().map(|line| line.split(' ')).find_map(|mut words| {
         let (what, at, kind) = (words.next()?, words.next()?, words.next()?);
-        (what == source && kind.starts_with("fuse")).then_some(at)
+        (what == source && (kind == "zfs" || kind.starts_with("fuse"))).then_some(at)
     })
+}
+
+/// The place of another file system that is mounted below one that a command of ZFS names.
+fn mount_below(cmd: &Cmd) -> Option<String> {
+    let names = cmd.args.iter().filter(|_| cmd.program == "zfs").filter_map(|name| name.split('@').next()?.parse().ok());
+    let datasets: Vec<Dataset> = names.collect();
+    let mounts = kernel::text(MOUNTS).ok()?;
+    datasets.iter().find_map(|dataset| below(&mounts, dataset))
+}
+
+fn below(mounts: &str, dataset: &Dataset) -> Option<String> {
+    let above = format!("{}/", mounted_at(mounts, dataset)?);
+    let place = mounts.lines().filter_map(|line| line.split(' ').nth(1)).find(|at| at.starts_with(&above))?;
+    Some(place.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\"))
 }
 
 /// A name as the kernel escapes it in its list of mounts.
@@ -157,6 +181,14 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_in_a_file_system_is_found_and_one_beside_it_is_not() {
+        let mounts = "tank/web /mnt/web fuse rw 0 0\ntank/web2 /mnt/web2 fuse rw 0 0\ntmpfs /mnt/web2/a\\040b\\134c tmpfs rw 0 0\n";
+        assert_eq!(below(mounts, &"tank/web".parse().unwrap()), None);
+        assert_eq!(below(mounts, &"tank/web2".parse().unwrap()).as_deref(), Some("/mnt/web2/a b\\c"));
+        assert_eq!(below(mounts, &"tank".parse().unwrap()), None);
+    }
 
     #[test]
     fn what_is_mounted_is_told_by_the_whole_name_and_the_kind() {

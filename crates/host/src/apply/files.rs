@@ -201,6 +201,14 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
             },
         };
         let file = opened.map_err(|p| Problem { code: Kind::NotNow, ..p.within(format!("{what} cannot be used")).on(path) })?;
+        if let (Some(most), Ok(length)) = (checked.most, file.metadata().map(|meta| meta.len()))
+            && length > most.get()
+        {
+            return Err(Problem::not_now(format!("{what} cannot be used"))
+                .on(path)
+                .because(format!("it has {length} bytes, and the loader gets a copy of {} at most", most.get()))
+                .hint("shorten it: comments and entries that are not used"));
+        }
         // If a device's size cannot be read, there is nothing to compare.
         if checked.recorded.is_some()
             && let Ok(size) = super::disk::size_of(file, path)
@@ -327,8 +335,9 @@ mod tests {
     #[test]
     fn a_missing_disk_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let problem = check(&[Checked { path: below(&dir, "disk0.raw"), what: "disk 0 of `web01`".into(), recorded: None }], &mut |_| {})
-            .unwrap_err();
+        let problem =
+            check(&[Checked { path: below(&dir, "disk0.raw"), what: "disk 0 of `web01`".into(), recorded: None, most: None }], &mut |_| {})
+                .unwrap_err();
         assert_eq!(problem.message, "disk 0 of `web01` cannot be used");
         assert!(problem.causes[0].contains("it is not there"));
     }

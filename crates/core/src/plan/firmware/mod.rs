@@ -11,7 +11,7 @@ use super::drives::{self, Loaded};
 use super::machine::vars_path;
 use super::{Moment, Plan, in_folder, not_template, own_guest, stopped};
 use crate::action::Action;
-use crate::check::{FirmwareFile, WantedFirmware};
+use crate::check::{FirmwareFile, WantedFirmware, unfit_firmware};
 use crate::error::{Problem, Result, did_you_mean};
 use crate::guest::{Guest, Loader, Spec};
 use crate::image::{Image, ImageKind};
@@ -129,6 +129,23 @@ fn fitting(host: &HostFacts, code: Size) -> Option<FirmwareFile> {
     let (packaged, vars) = host.uefi.as_ref()?;
     let seen = |path: &String| host.state.files.get(path).copied().flatten();
     (seen(packaged)?.size == code).then(|| FirmwareFile { path: vars.clone(), size: None })
+}
+
+/// The firmware image of that name, which a guest of this host can boot with.
+///
+/// # Errors
+/// As [`image`], or the hypervisor does not accept its size.
+pub fn usable<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
+    let found = image(world, name)?;
+    let vars = found.vars.as_ref().map(|vars| vars.size).filter(|_| !has_no_variables(&world.host));
+    let sizes: Vec<Size> = std::iter::once(found.size).chain(vars).collect();
+    match unfit_firmware(world.host.vmm, &sizes) {
+        None => Ok(found),
+        Some(why) => Err(Problem::usage(format!("no guest can boot with the firmware `{name}`"))
+            .on(name)
+            .because(why)
+            .hint("`chyves firmware list` shows others; `chyves firmware import FILE --name NAME` adds one")),
+    }
 }
 
 /// The firmware image of that name.

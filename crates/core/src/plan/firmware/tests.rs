@@ -111,7 +111,7 @@ fn firmware_that_the_hypervisor_would_not_take_is_refused() {
         let mut world = with_firmware(&g, host);
         world.images.last_mut().unwrap().size = Size::bytes(size);
         let problem = start(&world, &g, &Request::default()).unwrap_err();
-        assert!(problem.message.contains(why) && problem.hints[0].contains("chyves firmware verify bare"), "{problem:?}");
+        assert!(problem.message.contains(why) && problem.hints[0].contains("chyves firmware info bare"), "{problem:?}");
     }
 }
 

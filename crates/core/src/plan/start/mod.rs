@@ -18,10 +18,11 @@ use crate::cloudinit::SeedDisc;
 use crate::error::{Problem, Result};
 use crate::guest::{DiskSpec, Guest, Loader, RunState, Spec, paused};
 use crate::launch::Launch;
+use crate::launch::guest_files::LOADER_LIMIT;
 use crate::os::Intent;
 use crate::property::keys;
 use crate::property::settings::{Own, Settings};
-use crate::value::FilePath;
+use crate::value::{FilePath, Size};
 use crate::vmm::{HostFile, grub};
 use crate::world::World;
 pub use confinement::wants_jail;
@@ -126,7 +127,12 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let written = spec.disks.iter().filter(|d| !requirements::is_read_only(d));
     let mut files: Vec<Checked> = written.map(|d| checked_disk(guest, folder, d)).collect();
     if spec.loader == Loader::GrubBhyve && grub::is_own(&guest.settings.value(keys::OS).unwrap_or_default()) {
-        let own = |file| Checked { path: FilePath::below(folder, file), what: format!("{file} of `{}`", guest.name), recorded: None };
+        let own = |file| Checked {
+            path: FilePath::below(folder, file),
+            what: format!("{file} of `{}`", guest.name),
+            recorded: None,
+            most: Some(Size::bytes(LOADER_LIMIT)),
+        };
         files.extend(OWN_GRUB.map(own));
     }
     if !files.is_empty() {
@@ -152,6 +158,7 @@ pub(super) fn checked_disk(guest: &Guest, folder: &str, disk: &DiskSpec) -> Chec
         path: disk_file(guest, folder, disk),
         what: format!("disk {} of `{}`", disk.number, guest.name),
         recorded: disk.size.map(|size| (size, sync)),
+        most: None,
     }
 }
 
