@@ -190,12 +190,14 @@ fn of_a_guest_that_does_not_run() {
     }
     for (what, file, how) in damages() {
         ground.damage(file, how);
+        ground.forget_kept();
         host.ok("start web");
         assert_eq!(host.state("web"), "running", "{what}");
         host.ok("list").is_silent_of("damaged");
         host.ok("stop web --now");
         host.nothing_is_left();
         ground.damage(file, how);
+        ground.forget_kept();
         host.ok("delete web --yes");
         host.ok("undelete web");
     }
