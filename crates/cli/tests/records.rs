@@ -119,6 +119,9 @@ fn of_a_guest_that_runs() {
         host.ok("list").is_silent_of("damaged");
         assert!(host.pids("web").0 > 0, "{what}");
     }
+    ground.damage(RECORD, CONTENT[1].1);
+    ground.forget_kept();
+    host.ok("repair");
     for file in LOCKS {
         // Without its lock the record proves that it runs.
         std::fs::remove_file(ground.folder.join(file)).unwrap();
@@ -126,9 +129,9 @@ fn of_a_guest_that_runs() {
         host.ok("start web").says("running");
         host.chyves("delete web --yes").ends(4);
     }
-    ground.damage(RECORD, CONTENT[1].1);
-    ground.forget_kept();
-    host.ok("repair");
+    host.ok("stop web --now");
+    host.nothing_is_left();
+    host.ok("start web");
     ground.damage(LOCKS[1], NO_FILE[2].1);
     ground.forget_kept();
     host.ok("stop web --now");
