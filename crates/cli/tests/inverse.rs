@@ -73,7 +73,7 @@ const POOLS: [Pair; 4] = [
     anew(&["move web --pool OTHER"], &["move web --pool POOL", "trash empty"]),
 ];
 
-const NETWORKS: [Pair; 16] = [
+const NETWORKS: [Pair; 19] = [
     pair(&["network lan private"], &["network lan delete"]),
     pair(&["network lan attach em1"], &["network lan delete"]),
     pair(&["network lan attach em0 address=10.7.0.1/24"], &["network lan delete"]),
@@ -92,6 +92,10 @@ const NETWORKS: [Pair; 16] = [
     pair(&["network lan attach em0 address=10.7.0.1/24 address6=fd00:7::1/64"], &["network lan delete"]),
     pair(&["network lan attach em0 address=10.7.0.1/24", "network lan migrate other"], &["network other delete"]),
     pair(&["network lan attach em1", "network lan attach em3"], &["network lan attach em1", "network lan detach", "network lan delete"]),
+    // An interface that is down.
+    pair(&["network lan attach em4"], &["network lan delete"]),
+    pair(&["network lan attach em4", "network lan attach em1"], &["network lan detach", "network lan delete"]),
+    pair(&["network br0 attach em4"], &["network br0 detach", "network br0 delete"]),
     pair(&["network lan private", "network default lan"], &["unset defaults bridge", "network lan delete"]),
     pair(&["network lan private", "network add web lan"], &["network remove web net1", "network lan delete"]),
 ];
@@ -106,19 +110,21 @@ const HIDDEN: [Pair; 2] = [
 ];
 
 /// On VLANs of an uplink.
-const VLANS: [Pair; 2] = [
+const VLANS: [Pair; 3] = [
     pair(&["network lan attach em1 vlan=5"], &["network lan delete"]),
+    pair(&["network lan attach em4 vlan=5"], &["network lan detach", "network lan delete"]),
     pair(&["network lan attach em1 vlan=5", "network lan attach em1 vlan=6"], &["network lan detach", "network lan delete"]),
 ];
 
 /// On FreeBSD.
-const FREEBSD: [Pair; 7] = [
+const FREEBSD: [Pair; 8] = [
     pair(&["network lan private"], &["network lan delete"]),
     pair(&["network lan attach em1"], &["network lan delete"]),
     pair(&["network lan attach em1", "network lan detach", "network lan attach em1"], &["network lan detach", "network lan delete"]),
     pair(&["network lan attach em0 address=192.0.2.1/24"], &["network lan delete"]),
     pair(&["network lan attach em0 address=192.0.2.1/24"], &["network lan detach", "network lan delete"]),
     pair(&["network bridge5 attach em1 vlan=5"], &["network bridge5 delete"]),
+    pair(&["network lan attach em2"], &["network lan detach", "network lan delete"]),
     pair(&["network lan attach epair0a"], &["network lan delete"]),
 ];
 
@@ -142,8 +148,8 @@ fn network(host: &Host, system: System) -> Vec<String> {
     match system {
         System::FreeBsd => {
             let mut all: Vec<String> = host.sh("ifconfig", &["-a"]).lines().map(str::to_owned).collect();
-            for words in [&["-n", "get", "default"][..], &["-n", "get", "-inet6", "default"]] {
-                let told = host.command("route").args(words).output().unwrap().stdout;
+            for family in ["inet", "inet6"] {
+                let told = host.command("netstat").args(["-rn", "-f", family]).output().unwrap().stdout;
                 all.extend(String::from_utf8_lossy(&told).lines().map(str::to_owned));
             }
             all
@@ -216,6 +222,7 @@ fn what_is_done_to_pools_and_networks() {
         "link set em1 up",
         "link add em3 type veth peer name far3",
         "link add em2 type veth peer name far2",
+        "link add em4 type veth peer name far4",
         "link add br0 type bridge",
         "link set em2 master br0",
         "link set em2 up",
@@ -243,7 +250,9 @@ fn what_is_done_to_pools_and_networks() {
 
 #[test]
 fn what_is_done_to_networks_of_freebsd() {
-    for settings in [&["release=13.5", "nics=em0,em1"][..], &["release=14.3", "nics=em0,em1"], &["release=15.0", "nics=em0,em1"]] {
+    for settings in
+        [&["release=13.5", "nics=em0,em1,em2"][..], &["release=14.3", "nics=em0,em1,em2"], &["release=15.0", "nics=em0,em1,em2"]]
+    {
         let Some(host) = Host::freebsd("inverse::freebsd", With::Pool, settings) else { return };
         host.ok(&format!("pool init {}", host.pool));
         web(&host);
@@ -258,6 +267,9 @@ fn what_is_done_to_networks_of_freebsd() {
         }
         host.sh("route", &["add", "default", "192.0.2.254"]);
         host.sh("route", &["-6", "add", "default", "2001:db8::fe"]);
+        host.sh("route", &["add", "-net", "10.5.0.0/16", "192.0.2.9"]);
+        host.sh("route", &["add", "-host", "10.6.6.6", "192.0.2.9"]);
+        host.sh("route", &["-6", "add", "-net", "2001:db8:5::/48", "2001:db8::9"]);
         check(&host, System::FreeBsd, &FREEBSD, &[&host.pool]);
     }
 }

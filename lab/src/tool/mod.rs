@@ -14,6 +14,7 @@ mod kenv;
 mod kldload;
 mod kldstat;
 mod loader;
+mod netstat;
 mod ngctl;
 mod pciconf;
 mod pkg;
@@ -48,6 +49,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "kenv", run: kenv::run },
     Tool { name: "kldload", run: kldload::run },
     Tool { name: "kldstat", run: kldstat::run },
+    Tool { name: "netstat", run: netstat::run },
     Tool { name: "ngctl", run: ngctl::run },
     Tool { name: "pciconf", run: pciconf::run },
     Tool { name: "pkg", run: pkg::run },

@@ -1,5 +1,5 @@
-//! route(8): the default route of the lab's network, by iproute2: `get`, `add`, `change` and `delete` of `default`.
-//! Not its job: routes to other destinations.
+//! route(8): routes of the lab's network, by iproute2: `get`, `add`, `change` and `delete` of `default`; `add` and `delete` of
+//! networks and hosts through a router.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(_: &Place, args: &[String]) -> Done {
         match arg.as_str() {
             "-4" | "-inet" => family = "-4",
             "-6" | "-inet6" => family = "-6",
-            "-n" | "-q" | "-v" => {}
+            "-n" | "-q" | "-v" | "-net" | "-host" => {}
             word if word.starts_with('-') => return exit(64, format!("route: bad keyword: {}\n{USAGE}", &word[1..])),
             word => words.push(word),
         }
@@ -26,6 +26,25 @@ pub(crate) fn run(_: &Place, args: &[String]) -> Done {
         ["add", "default", router] => add(family, router),
         ["change", "default", router] => change(family, router),
         ["delete" | "del", "default"] | ["delete" | "del", "default", _] => delete(family),
+        ["add", to, router] => {
+            if ip::attempt("ip", &[family, "route", "add", to, "via", router])?.is_err() {
+                return exit(
+                    1,
+                    format!(
+                        "route: message indicates error: Network is unreachable\nadd net {to}: gateway {router} fib 0: Network is unreachable"
+                    ),
+                );
+            }
+            println!("add net {to}: gateway {router}");
+            Ok(())
+        }
+        ["delete" | "del", to, router] => {
+            if ip::attempt("ip", &[family, "route", "delete", to, "via", router])?.is_err() {
+                return exit(1, format!("route: route has not been found\ndelete net {to}: gateway {router} fib 0: not in table"));
+            }
+            println!("delete net {to}: gateway {router}");
+            Ok(())
+        }
         _ => exit(64, USAGE),
     }
 }

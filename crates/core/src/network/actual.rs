@@ -23,6 +23,8 @@ pub struct Actual {
     pub put: BTreeSet<(String, String)>,
     /// Addresses that bridges took over from their uplinks, by the bridge's name.
     pub moved: BTreeMap<String, Moved>,
+    /// Interfaces that were down before they became uplinks.
+    pub raised: BTreeSet<String>,
     /// The host's address that the present login uses, if it is over the network.
     pub login: Option<IpAddr>,
     /// Running services of bridges, by the bridge's name.
@@ -210,11 +212,20 @@ impl Actual {
                         interface.details = addresses.iter().map(|a| (a.address, a.detail.clone())).collect();
                     }
                 }
+                Intent::SetUp { interface, .. } | Intent::SetDown { interface } => {
+                    if let Some(interface) = after.interfaces.get_mut(interface.as_str()) {
+                        interface.up = matches!(intent, Intent::SetUp { .. });
+                    }
+                }
                 Intent::RemoveBridge { bridge: interface, .. }
                 | Intent::RemoveNode { node: interface, .. }
                 | Intent::RemoveVlan { vlan: interface, .. }
                 | Intent::RemovePair { end: interface, .. } => {
                     after.interfaces.remove(interface.as_str());
+                    // A pair is removed with both ends.
+                    if let (Intent::RemovePair { .. }, Some((_, other))) = (intent, pair_of(interface.as_str())) {
+                        after.interfaces.remove(&other);
+                    }
                 }
                 _ => {}
             }
@@ -254,6 +265,17 @@ impl Actual {
             }
             None => Intent::Leave { bridge, member, vlan: None },
         }
+    }
+
+    /// The step that brings a former uplink down that was down before: unless something else uses it, such as another bridge, a
+    /// VLAN, or an address that it did not have then (`had` are those that it had).
+    pub fn lowering(&self, uplink: &IfName, had: &[Cidr]) -> Option<Intent> {
+        let seen = self.get(uplink.as_str()).filter(|seen| seen.up && seen.bridge.is_none() && self.raised.contains(uplink.as_str()))?;
+        let is_parent = self.interfaces.values().any(|i| i.vlan.as_ref().is_some_and(|(parent, _)| parent == uplink.as_str()));
+        let is_used = is_parent
+            || seen.addresses.iter().any(|a| !had.contains(a))
+            || self.default_routes.iter().any(|(_, dev)| dev == uplink.as_str());
+        (!is_used).then(|| Intent::SetDown { interface: uplink.clone() })
     }
 
     /// Whether an uplink that chyves created is unused after the interfaces in `gone` are removed: it is in no bridge, the

@@ -91,7 +91,7 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         Some(other) if other.kind != IfKind::Bridge => return vec![taken(spec, other.kind, "no bridge")],
         Some(bridge) => {
             if !bridge.up {
-                all.push(Difference::by(name, "it is down", vec![Intent::SetUp { interface: name.clone() }]));
+                all.push(Difference::by(name, "it is down", vec![Intent::SetUp { interface: name.clone(), uplink_of: None }]));
             }
             if let Some(mtu) = spec.mtu.filter(|m| *m != bridge.mtu) {
                 if room.os == Os::FreeBsd && !bridge.members.is_empty() {
@@ -139,8 +139,9 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
             match room.actual.interfaces.iter().find(|(other, i)| *other != name.as_str() && has(i)) {
                 Some((other, _)) => all.push(Difference::cant(
                     name,
-                    Problem::not_now(format!("its address {address} is that of {other}"))
-                        .hint(format!("remove it there, or choose another for `{name}`: `chyves network {name} set address=…`")),
+                    Problem::not_now(format!("its address {address} is that of {other}")).hint(format!(
+                        "remove it there, or choose another for `{name}`: `chyves network {name} set address=ADDRESS/PREFIX`"
+                    )),
                 )),
                 None => all.push(Difference::by(
                     name,
@@ -183,6 +184,7 @@ pub fn touched(actual: &Actual, intents: &[&Intent]) -> Vec<String> {
             Intent::Join { member, .. } | Intent::Leave { member, .. } => Some(member),
             Intent::Wire { interface: member, .. } | Intent::Unwire { interface: member, .. } => Some(member),
             Intent::SetMtu { interface, .. }
+            | Intent::SetDown { interface }
             | Intent::RemoveAddress { interface, .. }
             | Intent::SetAddresses { interface, .. }
             | Intent::RemoveBridge { bridge: interface, .. }

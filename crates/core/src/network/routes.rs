@@ -1,4 +1,4 @@
-//! The commands that list the host's routes, and parsing their output: `ip -d route` of iproute2, `route -n get` of FreeBSD.
+//! The commands that list the host's routes, and parsing their output: `ip -d route` of iproute2, `netstat -rn` of FreeBSD.
 //!
 //! Linux's routes are read from the text output, whose words are those of `ip route add`: the JSON output omits some
 //! attributes, such as the lock of an MTU.
@@ -13,10 +13,10 @@ use crate::os::{Intent, Os, linux};
 use crate::value::IfName;
 use std::collections::BTreeMap;
 
-/// The commands that list routes, IPv4 first. FreeBSD's lists the default route only.
+/// The commands that list routes, IPv4 first.
 pub fn questions(os: Os) -> Vec<Cmd> {
     match os {
-        Os::FreeBsd => vec![Cmd::new("route", ["-n", "get", "default"]), Cmd::new("route", ["-n", "get", "-inet6", "default"])],
+        Os::FreeBsd => vec![Cmd::new("netstat", ["-rnW", "-f", "inet"]), Cmd::new("netstat", ["-rnW", "-f", "inet6"])],
         Os::Linux => {
             let all = |family| Cmd::new(linux::ip::TOOL, ["-d", family, "route", "show", "table", "all"]);
             vec![all("-4"), all("-6")]
@@ -30,7 +30,7 @@ pub fn are_absent(os: Os, stderr: &str) -> bool {
     let stderr = stderr.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
     match os {
-        Os::FreeBsd => says(&["has not been found", "not in table", "no such process", "not supported"]),
+        Os::FreeBsd => says(&["unknown or uninstrumented protocol", "not supported"]),
         Os::Linux => says(&["not supported"]),
     }
 }
@@ -41,7 +41,7 @@ pub fn are_absent(os: Os, stderr: &str) -> bool {
 /// It has an unexpected form.
 pub fn read(os: Os, answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
     match os {
-        Os::FreeBsd => Ok(default_of_freebsd(answer, v6).into_iter().collect()),
+        Os::FreeBsd => netstat(answer, v6),
         Os::Linux => ip_route(answer, v6),
     }
 }
@@ -50,24 +50,27 @@ pub fn read(os: Os, answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
 ///
 /// # Errors
 /// There is such a route.
-pub fn can_move<'a>(intents: impl IntoIterator<Item = &'a Intent>) -> Result<()> {
+pub fn can_move<'a>(os: Os, intents: impl IntoIterator<Item = &'a Intent>) -> Result<()> {
     let fixed = intents.into_iter().find_map(|intent| match intent {
         Intent::SetAddresses { interface, routes_before, routes_after, .. } => {
             routes_before.iter().chain(routes_after).find_map(|route| Some((interface, route, route.fixed.as_ref()?)))
         }
         _ => None,
     });
-    fixed.map_or(Ok(()), |(interface, route, fixed)| Err(refused(interface, route, fixed)))
+    fixed.map_or(Ok(()), |(interface, route, fixed)| Err(refused(os, interface, route, fixed)))
 }
 
-/// A note for steps that move addresses on FreeBSD, where only default routes are read.
-pub fn unread(os: Os, intents: &[Intent]) -> Option<String> {
-    let moves = |i: &&Intent| matches!(i, Intent::SetAddresses { before, after, .. } if after.is_empty() && !before.is_empty());
-    let Intent::SetAddresses { interface, .. } = intents.iter().find(moves).filter(|_| os == Os::FreeBsd)? else { return None };
-    Some(format!("static routes through {interface} other than the default route do not move with its addresses: `netstat -rn` shows them"))
-}
-
-fn refused(interface: &IfName, route: &Route, fixed: &str) -> Problem {
+fn refused(os: Os, interface: &IfName, route: &Route, fixed: &str) -> Problem {
+    if os == Os::FreeBsd {
+        let family = if route.v6 { "-6" } else { "-4" };
+        return Problem::not_now(format!("cannot move the addresses of {interface}: its route `{}` cannot be restored exactly", route.destination))
+            .on(interface)
+            .because(fixed)
+            .hint(format!(
+                "at the host's console, delete it first (`route {family} delete {}`), repeat the command, and add it again afterwards; `netstat -rn` shows it",
+                route.destination
+            ));
+    }
     let family = if route.v6 { "-6 " } else { "" };
     let table = route.table.as_ref().map_or_else(String::new, |table| format!(" table {table}"));
     Problem::not_now(format!("cannot move the addresses of {interface}: its route `{}` cannot be restored exactly", route.destination))
@@ -83,10 +86,38 @@ fn refused(interface: &IfName, route: &Route, fixed: &str) -> Problem {
         ))
 }
 
-fn default_of_freebsd(answer: &str, v6: bool) -> Option<(String, Route)> {
-    let of = |key: &str| answer.lines().find_map(|l| l.trim().strip_prefix(key)).map(|v| v.trim().to_owned());
-    let gateway = of("gateway:").and_then(|g| g.parse().ok());
-    Some((of("interface:")?, Route { gateway, ..Route::to("default", v6) }))
+/// The table of netstat(1). Networks that the host is in, its own addresses and what redirects have added are no routes that
+/// somebody configured.
+fn netstat(answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
+    let mut columns: Option<Vec<&str>> = None;
+    let mut all = Vec::new();
+    for line in answer.lines().filter(|line| !line.trim().is_empty()) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let Some(heading) = &columns else {
+            if words[0] == "Destination" {
+                columns = Some(words);
+            }
+            continue;
+        };
+        let of = |name: &str| heading.iter().position(|column| *column == name).and_then(|at| words.get(at)).copied();
+        let (Some(destination), Some(gateway), Some(flags), Some(dev)) = (of("Destination"), of("Gateway"), of("Flags"), of("Netif"))
+        else {
+            return Err(unreadable("netstat", line));
+        };
+        let has = |flag: char| flags.contains(flag);
+        if !(has('G') || has('S')) || has('D') || has('H') && gateway.starts_with("link#") {
+            continue;
+        }
+        let mut route = Route { gateway: gateway.parse().ok(), ..Route::to(destination, v6) };
+        // A router with a zone (fe80::1%em0) was learnt from an advertisement, and is learnt again on the bridge.
+        if !route.is_default() && route.gateway.is_none() {
+            route.fixed = Some(format!("it leads to `{gateway}`, which is no router's address"));
+        } else if has('R') || has('B') {
+            route.fixed = Some("it rejects packets".to_owned());
+        }
+        all.push((dev.to_owned(), route));
+    }
+    Ok(all)
 }
 
 /// A route of several lines has one next hop in each line after the first, which is indented.
@@ -189,10 +220,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_default_route_of_freebsd_is_read() {
-        let text = "   route to: default\ndestination: default\n       mask: default\n    gateway: 192.168.1.1\n        fib: 0\n  interface: em0\n";
-        let route = Route { gateway: "192.168.1.1".parse().ok(), ..Route::to("default", false) };
-        assert_eq!(read(Os::FreeBsd, text, false).unwrap(), [("em0".to_owned(), route)]);
+    fn routes_of_freebsd_are_read() {
+        let text = "Routing tables\n\nInternet:\n\
+            Destination        Gateway            Flags   Nhop#    Mtu      Netif Expire\n\
+            default            192.168.1.1        UGS         4   1500        em0\n\
+            10.5.0.0/16        192.168.1.9        UGS         5   1500        em0\n\
+            10.6.6.6           192.168.1.9        UGHS        5   1500        em0\n\
+            10.7.0.0/16        link#1             US          6   1500        em0\n\
+            10.8.0.0/16        192.168.1.9        UGHD        7   1500        em0\n\
+            127.0.0.1          link#2             UH          1  16384        lo0\n\
+            192.168.1.0/24     link#1             U           2   1500        em0\n\
+            192.168.1.10       link#1             UHS         3  16384        lo0\n";
+        let via = |destination: &str, router: &str| Route { gateway: router.parse().ok(), ..Route::to(destination, false) };
+        let all = read(Os::FreeBsd, text, false).unwrap();
+        let (sound, fixed): (Vec<_>, Vec<_>) =
+            all.iter().map(|(dev, route)| (dev.as_str(), route.clone())).partition(|(_, r)| r.fixed.is_none());
+        let wanted = [via("default", "192.168.1.1"), via("10.5.0.0/16", "192.168.1.9"), via("10.6.6.6", "192.168.1.9")];
+        assert_eq!(sound, wanted.map(|route| ("em0", route)));
+        assert!(fixed.len() == 1 && fixed[0].1.destination == "10.7.0.0/16", "{fixed:?}");
+        // Without -W, or of older releases.
+        let text = "Routing tables\n\nInternet6:\nDestination Gateway Flags Netif Expire\n\
+            default fe80::1%em0 UG em0\n2001:db8:5::/48 2001:db8::9 UGS em0\n::/96 ::1 UGRS lo0\nfe80::%em0/64 link#1 U em0\n";
+        let all = read(Os::FreeBsd, text, true).unwrap();
+        assert_eq!(
+            all.iter().map(|(dev, r)| (dev.as_str(), r.destination.as_str())).collect::<Vec<_>>(),
+            [("em0", "default"), ("em0", "2001:db8:5::/48"), ("lo0", "::/96")]
+        );
+        assert!(all[0].1.gateway.is_none() && all[1].1.gateway == "2001:db8::9".parse().ok());
+        assert!(read(Os::FreeBsd, "Routing tables\n", false).unwrap().is_empty());
+        assert!(read(Os::FreeBsd, "Destination Gateway Flags Netif\ndefault 192.168.1.1\n", false).is_err());
     }
 
     #[test]
@@ -252,14 +308,16 @@ mod tests {
             routes_before: routes,
             routes_after: Vec::new(),
         };
-        let problem = can_move([&moving(vec![all[0].1.clone()])]).unwrap_err();
+        let problem = can_move(Os::Linux, [&moving(vec![all[0].1.clone()])]).unwrap_err();
         assert!(problem.message.contains("em0") && problem.message.contains("`default`"), "{problem:?}");
-        can_move([&moving(vec![Route::to("default", false)])]).unwrap();
+        can_move(Os::Linux, [&moving(vec![Route::to("default", false)])]).unwrap();
+        let problem = can_move(Os::FreeBsd, [&moving(vec![all[2].1.clone()])]).unwrap_err();
+        assert!(problem.hints[0].contains("`route -4 delete 10.44.0.0/24`"), "{problem:?}");
     }
 
     #[test]
     fn a_failed_command_is_no_proof_that_there_is_no_route() {
-        assert!(are_absent(Os::FreeBsd, "route: route has not been found\n"));
+        assert!(are_absent(Os::FreeBsd, "netstat: inet6: unknown or uninstrumented protocol\n"));
         assert!(are_absent(Os::Linux, "RTNETLINK answers: Operation not supported\n"));
         for (os, text) in [(Os::FreeBsd, "usage: route [-nqv] command\n"), (Os::FreeBsd, ""), (Os::Linux, "Cannot send dump request\n")] {
             assert!(!are_absent(os, text), "{text}");

@@ -63,7 +63,11 @@ pub(super) fn member<'a>(
     let name = &spec.name;
     let mut all = Vec::new();
     if !nic.up {
-        all.push(Difference::by(name, format!("its uplink {uplink} is down"), vec![Intent::SetUp { interface: uplink.clone() }]));
+        all.push(Difference::by(
+            name,
+            format!("its uplink {uplink} is down"),
+            vec![Intent::SetUp { interface: uplink.clone(), uplink_of: Some(name.clone()) }],
+        ));
     }
     let (member, seen) = match spec.vlan.map(|tag| vlan(room, name, uplink, tag)) {
         None => (uplink.clone(), Some(nic)),
@@ -176,7 +180,13 @@ fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Resu
         let name: IfName = found.parse().map_err(|e| cant(Problem::from(e)))?;
         let seen = room.actual.get(found);
         let down = seen.is_some_and(|i| !i.up);
-        let up = down.then(|| Difference::by(bridge, format!("{name} is down"), vec![Intent::SetUp { interface: name.clone() }]));
+        let up = down.then(|| {
+            Difference::by(
+                bridge,
+                format!("{name} is down"),
+                vec![Intent::SetUp { interface: name.clone(), uplink_of: Some(bridge.clone()) }],
+            )
+        });
         return Ok((name, seen, up));
     }
     let usual = format!("{uplink}.{tag}");

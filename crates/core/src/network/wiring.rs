@@ -28,7 +28,7 @@ pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         None => {
             if let Some((_, node)) = room.actual.graph.as_ref().and_then(|g| g.named(name.as_str())) {
                 let problem = Problem::host_cant(format!("the netgraph node `{name}:` is of the type {}, no bridge", node.kind));
-                let hint = format!("rename the bridge: `chyves set global bridge{}.name=…`", spec.number);
+                let hint = format!("rename the bridge: `chyves set global bridge{}.name=NAME`", spec.number);
                 return vec![Difference::cant(name, problem.hint(hint))];
             }
             let make = Intent::MakeNode { node: name.clone(), owner: room.mark.to_owned() };

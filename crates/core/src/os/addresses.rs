@@ -83,23 +83,32 @@ fn linux_route(route: &Route, dev: &str) -> Cmd {
     if route.onlink { cmd.arg("onlink") } else { cmd }
 }
 
-/// With ifconfig and route: only default routes are known.
+/// With ifconfig and route. Routes that others depend on come first.
 pub(super) fn freebsd(interface: &IfName, before: &[Assigned], after: &[Assigned], routes: (&[Route], &[Route])) -> Vec<Cmd> {
     let ifconfig = |address: &Assigned, text: String, word: &str| {
         let family = if address.address.address.is_ipv4() { "inet" } else { "inet6" };
         Cmd::new("ifconfig", [interface.as_str(), family, &text, word])
     };
-    let of = |route: &Route| if route.v6 { "-6" } else { "-4" };
     let (gone, new) = delta(before, after);
     let (routes_before, routes_after) = routes;
     let mut cmds: Vec<Cmd> = Vec::new();
-    let going = routes_before.iter().filter(|r| r.is_default() && !routes_after.contains(r));
-    cmds.extend(going.map(|r| Cmd::new("route", [of(r), "delete", "default"])));
+    // The default route without its router is one that was learnt, and is deleted too.
+    let known = |r: &&Route| r.is_default() || r.gateway.is_some();
+    let going = routes_before.iter().filter(known).filter(|r| !routes_after.contains(r));
+    cmds.extend(going.map(|r| freebsd_route("delete", r)));
     cmds.extend(gone.into_iter().map(|a| ifconfig(a, a.address.address.to_string(), "-alias")));
     cmds.extend(new.into_iter().map(|a| ifconfig(a, a.address.to_string(), "alias")));
-    let made = |r: &&Route| r.is_default() && !routes_before.contains(r) && r.is_reached(after, routes_after);
-    for route in routes_after.iter().filter(made) {
-        cmds.extend(route.gateway.map(|via| Cmd::new("route", [of(route), "add", "default", &via.to_string()])));
-    }
+    let made = |r: &&Route| r.gateway.is_some() && !routes_before.contains(r) && r.is_reached(after, routes_after);
+    cmds.extend(routes_after.iter().filter(made).map(|r| freebsd_route("add", r)));
     cmds
+}
+
+fn freebsd_route(verb: &str, route: &Route) -> Cmd {
+    let cmd = Cmd::new("route", [if route.v6 { "-6" } else { "-4" }, verb]);
+    let via = route.gateway.map(|via| via.to_string());
+    match route.is_default() {
+        // At its deletion the router is not named: there is one default route.
+        true => cmd.arg("default").args(via.filter(|_| verb == "add")),
+        false => cmd.arg(if route.destination.contains('/') { "-net" } else { "-host" }).arg(&route.destination).args(via),
+    }
 }

@@ -239,6 +239,14 @@ pub enum Intent {
     SetUp {
         /// Its name.
         interface: IfName,
+        /// The bridge whose uplink it becomes; it goes down again when it leaves that bridge.
+        #[serde(default)]
+        uplink_of: Option<IfName>,
+    },
+    /// An interface that was down before it became an uplink is down again.
+    SetDown {
+        /// Its name.
+        interface: IfName,
     },
     /// An interface has this MTU.
     SetMtu {
@@ -360,7 +368,8 @@ impl Intent {
             Self::MarkNode { node: interface, to, .. } | Self::Describe { interface, to, .. } => format!("mark {interface} with {to}"),
             Self::Wire { node, interface, .. } => format!("attach {interface} to the netgraph bridge {node}"),
             Self::Unwire { node, interface, .. } => format!("remove {interface} from the netgraph bridge {node}"),
-            Self::SetUp { interface } => format!("bring {interface} up"),
+            Self::SetUp { interface, .. } => format!("bring {interface} up"),
+            Self::SetDown { interface } => format!("bring {interface} down, as it was before it became an uplink"),
             Self::SetMtu { interface, from, to } => format!("set the MTU of {interface} to {to} (was {from})"),
             Self::AddAddress { interface, address, router: None } => format!("add the address {address} to {interface}"),
             Self::AddAddress { interface, address, router: Some(router) } => {
@@ -458,11 +467,13 @@ impl Intent {
                 Self::LoadRules { file: file.clone(), table: table.clone(), before: None }
             }
             Self::LoadRules { before: None, file, table } => Self::DropRules { file: file.clone(), table: table.clone() },
+            Self::SetUp { interface, uplink_of: Some(_) } => Self::SetDown { interface: here(interface) },
+            Self::SetDown { interface } => Self::SetUp { interface: here(interface), uplink_of: None },
             Self::LoadModule { .. }
             | Self::RemoveTap { .. }
             | Self::DestroyVm { .. }
             | Self::RemoveJail { .. }
-            | Self::SetUp { .. }
+            | Self::SetUp { uplink_of: None, .. }
             | Self::FilterVlans { .. }
             | Self::Forward { .. } => return None,
         })

@@ -60,6 +60,7 @@ pub fn look(os: Os, rt: &Runtime) -> Result<Actual> {
     actual.services = services(rt);
     actual.moved = moved(rt);
     actual.put = put(rt);
+    actual.raised = raised(rt);
     graph::look_where_written(&mut actual, os, rt)?;
     Ok(actual)
 }
@@ -75,6 +76,12 @@ fn put(rt: &Runtime) -> BTreeSet<(String, String)> {
         Some((bridge.to_owned(), member.to_owned()))
     };
     entries.filter_map(read).collect()
+}
+
+/// The interfaces that chyves brought up to be uplinks.
+fn raised(rt: &Runtime) -> BTreeSet<String> {
+    let folder = PathBuf::from(attach::raised_folder(&rt.root().to_string_lossy()));
+    names_in(&folder).filter(|name| own::stat(folder.join(name)).is_ok_and(|meta| meta.len() > 0)).collect()
 }
 
 /// What bridges took over from their uplinks since boot.

@@ -166,7 +166,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
         Intent::Wire { node, interface, lower, upper } => vec![ngctl::wire(node.as_str(), interface.as_str(), *lower, *upper)],
         Intent::Unwire { interface, lower, upper, .. } => vec![ngctl::unwire(interface.as_str(), *lower, *upper)],
         Intent::Describe { interface, to, .. } => vec![ifconfig([interface.as_str(), "descr", to])],
-        Intent::SetUp { interface } => vec![ifconfig([interface.as_str(), "up"])],
+        Intent::SetUp { interface, .. } => vec![ifconfig([interface.as_str(), "up"])],
+        Intent::SetDown { interface } => vec![ifconfig([interface.as_str(), "down"])],
         Intent::SetMtu { interface, to, .. } => vec![ifconfig([interface.as_str(), "mtu", &to.to_string()])],
         Intent::AddAddress { interface, address, router } => {
             let mut cmds = vec![ifconfig([interface.as_str(), family(address), &address.to_string(), "alias"])];

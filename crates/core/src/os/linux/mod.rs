@@ -69,7 +69,8 @@ pub fn commands(intent: &Intent) -> Vec<Cmd> {
             vec![ip(["link", "add", "name", end.as_str(), "type", "veth", "peer", "name", &other]), described(end, owner, None)]
         }
         Intent::Describe { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "alias", to])],
-        Intent::SetUp { interface } => vec![ip(["link", "set", "dev", interface.as_str(), "up"])],
+        Intent::SetUp { interface, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "up"])],
+        Intent::SetDown { interface } => vec![ip(["link", "set", "dev", interface.as_str(), "down"])],
         Intent::SetMtu { interface, to, .. } => vec![ip(["link", "set", "dev", interface.as_str(), "mtu", &to.to_string()])],
         Intent::AddAddress { interface, address, router } => {
             let mut cmds = vec![ip(["address", "add", &address.to_string(), "dev", interface.as_str()])];

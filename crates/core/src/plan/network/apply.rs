@@ -57,7 +57,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     if facts.design.mode == Mode::Manual {
         planned.plan.notes.push("networks are managed by hand on this host (network_mode=manual)".into());
     }
-    routes::can_move(&intents)?;
+    routes::can_move(world.host.os, &intents)?;
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     services.proofs.extend(intents.iter().filter_map(attach::proof));
     services.intents = intents;
@@ -126,8 +126,9 @@ fn nics(room: &Room<'_>, world: &World) -> Vec<Difference> {
 
 fn nic(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &NetSpec) -> Option<Difference> {
     if seen.bridge.as_deref() == Some(net.bridge.as_str()) {
-        return (!seen.up)
-            .then(|| Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: tap.clone() }]));
+        return (!seen.up).then(|| {
+            Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: tap.clone(), uplink_of: None }])
+        });
     }
     let is = seen.bridge.as_ref().map_or_else(|| "in no bridge".to_owned(), |b| format!("in {b}"));
     let there = room.actual.get(net.bridge.as_str()).is_some_and(|i| i.kind == IfKind::Bridge);

@@ -146,9 +146,15 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let before = there.cloned();
     let mut attached = attach::Attached::default();
     let mut intents = leaving(facts, &name, before.as_ref(), design.get(&name), &mut attached);
-    routes::can_move(&intents)?;
+    routes::can_move(world.host.os, &intents)?;
     stranded(world.host.os, facts, &name, before.as_ref(), design.get(&name), &intents)?;
     planned.plan.notes.extend(cut_off(world, facts, before.as_ref(), design.get(&name)));
+    // An uplink that is up already, and that chyves brought up for a bridge which others have removed since.
+    let stale = design.get(&name).and_then(|spec| spec.uplink.as_ref()).filter(|uplink| {
+        let is_free = facts.actual.get(uplink.as_str()).is_some_and(|i| i.up && i.bridge.is_none());
+        is_free && facts.actual.raised.contains(uplink.as_str()) && before.as_ref().and_then(|b| b.uplink.as_ref()) != Some(uplink)
+    });
+    attached.raised.extend(stale.map(|uplink| (uplink.clone(), false)));
     let new = Facts { actual: facts.actual.after(&intents), design };
     let mut proofs: Vec<_> = intents.iter().filter_map(attach::proof).collect();
     match new.design.get(&name) {
@@ -164,8 +170,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             intents.extend(removed);
         }
     }
-    routes::can_move(&intents)?;
-    planned.plan.notes.extend(routes::unread(world.host.os, &intents));
+    routes::can_move(world.host.os, &intents)?;
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.plan.steps.extend(services::end(&facts.actual, &name, new.design.get(&name)));
@@ -400,6 +405,10 @@ fn leaving(
         }
     }
     intents.extend(give);
+    let elsewhere = |uplink: &IfName| facts.design.bridges().any(|b| b.name != *name && b.uplink.as_ref() == Some(uplink));
+    let uplink = before.uplink.as_ref().filter(|uplink| after.is_none_or(|a| a.uplink.as_ref() != Some(uplink)) && !elsewhere(uplink));
+    let had: Vec<Cidr> = back.iter().flat_map(|moved| moved.addresses.iter().map(|a| a.address)).collect();
+    intents.extend(uplink.and_then(|uplink| facts.actual.after(&intents).lowering(uplink, &had)));
     intents
 }
 

@@ -111,7 +111,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     }
     bridge::keep_routes(&mut intents);
     bring_the_rest(facts, &new, &old, &to, &mut intents);
-    routes::can_move(&intents)?;
+    routes::can_move(world.host.os, &intents)?;
     proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. } | Proof::IsOff { .. })));
     for (tap, vlan) in moved {
         proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });

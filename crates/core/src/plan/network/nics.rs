@@ -340,7 +340,9 @@ fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
             Some((_, "tap")) => unit(&value.parse()?)?,
             Some(_) => {}
             None => {
-                return Err(Problem::usage(format!("`{key}` is not a setting of a NIC")).on(&key).hint("write model=e1000, mac=…, vlan=…"));
+                return Err(Problem::usage(format!("`{key}` is not a setting of a NIC"))
+                    .on(&key)
+                    .hint("write model=e1000, mac=ADDRESS, vlan=TAG"));
             }
         }
         all.push((key, value));

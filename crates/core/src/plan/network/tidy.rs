@@ -2,7 +2,7 @@
 //! any more. Interfaces that chyves did not create, or that a command created permanently, are kept.
 
 use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat, routes};
-use crate::os::{Intent, taps};
+use crate::os::{Intent, Os, taps};
 use crate::value::IfName;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -56,7 +56,7 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
             // Addresses of its uplink are moved back first.
             let back = actual.to_give_back(name).zip(name.parse::<IfName>().ok());
             let back = back.map(|(moved, bridge)| (actual.giving_back(&bridge, &moved), moved, bridge));
-            if back.as_ref().is_some_and(|((take, give), ..)| routes::can_move([take, give]).is_err()) {
+            if back.as_ref().is_some_and(|((take, give), ..)| routes::can_move(Os::Linux, [take, give]).is_err()) {
                 // The host keeps a bridge with a route that could not be restored; `network delete` reports the reason.
                 continue;
             }
@@ -164,11 +164,13 @@ pub fn is_in_effect(actual: &Actual, intent: &Intent) -> bool {
         Intent::MakePair { end, owner } => ours(end, IfKind::Pair, owner) && seen(end).is_some_and(|i| i.bridge.is_none()),
         Intent::RemovePair { end, .. } => seen(end).is_none(),
         Intent::RemoveVlan { vlan, parent, .. } => seen(vlan).is_none() && seen(parent).is_some(),
+        Intent::SetUp { interface, uplink_of: Some(_) } => seen(interface).is_some_and(|i| i.up),
+        Intent::SetDown { interface } => seen(interface).is_some_and(|i| !i.up),
         Intent::LoadModule { .. }
         | Intent::RemoveTap { .. }
         | Intent::DestroyVm { .. }
         | Intent::RemoveJail { .. }
-        | Intent::SetUp { .. }
+        | Intent::SetUp { uplink_of: None, .. }
         | Intent::FilterVlans { .. }
         | Intent::Forward { .. } => false,
     }

@@ -27,7 +27,7 @@ impl Work<'_> {
                     other.kind.words()
                 ))
                 .on(&tap)
-                .hint(format!("`chyves set {} net{}.tap=…`", guest.name, net.number)));
+                .hint(format!("`chyves set {} net{}.tap=tapN`", guest.name, net.number)));
             }
             Some(other) if other.open => {
                 return Err(Problem::not_now(format!("the tap `{tap}`, which net{} of `{}` uses, is in use", net.number, guest.name))
@@ -47,7 +47,7 @@ impl Work<'_> {
                         .hint("choose another"));
                 }
                 if !other.up {
-                    self.done.intents.push(Intent::SetUp { interface: tap.clone() });
+                    self.done.intents.push(Intent::SetUp { interface: tap.clone(), uplink_of: None });
                 }
                 if other.mtu != mtu {
                     self.done.intents.push(Intent::SetMtu { interface: tap.clone(), from: other.mtu, to: mtu });
@@ -70,7 +70,7 @@ impl Work<'_> {
                     .on(&guest.name)
                     .because("networks are managed by hand on this host (network_mode=manual)")
                     .hint(by_hand_commands(self.host.os, &tap, &net.bridge, mtu))
-                    .hint(format!("or name one that is there: `chyves set {} net{}.tap=…`", guest.name, net.number)));
+                    .hint(format!("or name one that is there: `chyves set {} net{}.tap=tapN`", guest.name, net.number)));
             }
             None => self.make_tap(&tap, &owner, mtu, net)?,
         }

@@ -48,6 +48,8 @@ pub struct Attached {
     /// Records of addresses that were moved from uplinks to bridges: the bridge and the record; `None` if they were moved
     /// back.
     pub moved: Vec<(IfName, Option<Moved>)>,
+    /// Records of uplinks that were down: the interface, and whether it is an uplink now.
+    pub raised: Vec<(IfName, bool)>,
     /// Guests that will use netgraph nodes: the node, the guest's UUID and its name.
     pub claims: Vec<(IfName, Uuid, GuestName)>,
 }
@@ -83,6 +85,20 @@ impl Attached {
             // An empty file states that no addresses have to be moved back.
             let text = moved.and_then(|m| serde_json::to_string(&m).ok()).unwrap_or_default();
             steps.push(Action::WriteFile { path: format!("{}/{bridge}", moved_folder(run_dir)).into(), text });
+        }
+        let raised = self.intents.iter().filter_map(|intent| match intent {
+            Intent::SetUp { interface, uplink_of: Some(_) } => Some((interface.clone(), true)),
+            Intent::SetDown { interface } => Some((interface.clone(), false)),
+            _ => None,
+        });
+        self.raised.extend(raised.collect::<Vec<_>>());
+        if !self.raised.is_empty() {
+            steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
+            steps.push(Action::MakeFolder { path: raised_folder(run_dir).into() });
+        }
+        for (interface, is_up) in std::mem::take(&mut self.raised) {
+            let text = if is_up { "down\n" } else { "" };
+            steps.push(Action::WriteFile { path: format!("{}/{interface}", raised_folder(run_dir)).into(), text: text.into() });
         }
         if !self.claims.is_empty() || self.intents.iter().any(Intent::is_of_netgraph) {
             steps.push(Action::MakeFolder { path: format!("{run_dir}/network").into() });
@@ -120,6 +136,12 @@ pub(super) fn put(actual: &Actual, intents: &[Intent]) -> Vec<(IfName, IfName, b
         _ => None,
     };
     intents.iter().filter_map(one).collect()
+}
+
+/// The folder that records the uplinks that were down before, one file for each interface; empty if it is no uplink any
+/// more.
+pub fn raised_folder(run_dir: &str) -> String {
+    format!("{run_dir}/network/raised")
 }
 
 /// The folder that records the addresses that bridges took over from their uplinks, one file for each bridge.
@@ -328,7 +350,7 @@ impl Work<'_> {
                 return ready;
             }
         }
-        if let Err(problem) = routes::can_move(&intents) {
+        if let Err(problem) = routes::can_move(self.host.os, &intents) {
             ready.refused = Some(problem);
             return ready;
         }
@@ -372,7 +394,7 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
             Proof::IsNode { node: node.clone(), mark: Some(mark.clone()) }
         }
         Intent::RemoveNode { node, .. } => Proof::IsNoNode { node: node.clone() },
-        Intent::SetUp { interface } => Proof::IsUp { interface: interface.clone() },
+        Intent::SetUp { interface, .. } => Proof::IsUp { interface: interface.clone() },
         Intent::SetAddresses { interface, after, .. } if !after.is_empty() => {
             Proof::HasAddress { interface: interface.clone(), address: after[after.len() - 1].address }
         }
@@ -389,6 +411,7 @@ pub(super) fn proof(intent: &Intent) -> Option<Proof> {
         | Intent::RemoveVlan { .. }
         | Intent::RemovePair { .. }
         | Intent::Describe { .. }
+        | Intent::SetDown { .. }
         | Intent::SetMtu { .. }
         | Intent::RemoveAddress { .. }
         | Intent::SetAddresses { .. }

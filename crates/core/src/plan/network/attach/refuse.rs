@@ -50,7 +50,7 @@ pub(super) fn no_tap(name: &IfName, guest: &Guest, nic: &str) -> Problem {
         .on(&guest.name)
         .because("a node of netgraph has hooks, which bhyve opens itself")
         .hint(format!("`chyves network {} move {nic} {name}` puts the NIC on a hook of it", guest.name))
-        .hint(format!("or choose another: `chyves set {} {nic}.bridge=…`", guest.name))
+        .hint(format!("or choose another: `chyves set {} {nic}.bridge=BRIDGE`", guest.name))
 }
 
 /// A NIC with a hook on a bridge that is not a netgraph node.
@@ -58,7 +58,7 @@ pub(super) fn no_node(name: &IfName, guest: &Guest, nic: &str) -> Problem {
     Problem::host_cant(format!("`{name}`, where {nic} of `{}` needs a hook, is a bridge and no node of netgraph", guest.name))
         .on(&guest.name)
         .hint(format!("`chyves network {} move {nic} {name}` puts the NIC on it by a tap", guest.name))
-        .hint(format!("or name another node: `chyves set {} {nic}.netgraph=…`", guest.name))
+        .hint(format!("or name another node: `chyves set {} {nic}.netgraph=NODE:`", guest.name))
 }
 
 /// All commands that a user types to bring a netgraph bridge in line with the design. Modules come first, because one of
