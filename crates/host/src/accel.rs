@@ -6,7 +6,7 @@
 use crate::confine::{self, Place};
 use crate::hostfs::{kernel, own};
 use crate::runtime::{self, Runtime};
-use crate::supervise::Spawner;
+use crate::spawner::Spawner;
 use crate::{facts, proc, run};
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::{Confinement, FIRST_UID, Level, Means, Network, Sandbox};

@@ -5,7 +5,7 @@
 //! Not here: what the arguments mean.
 
 use crate::child;
-use crate::supervise::Spawner;
+use crate::spawner::Spawner;
 use chyves_core::image::{is_secret, masked};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 //!
 //! Not here: confining a hypervisor (`confine`), waiting for a child (`run`, `supervise`).
 
-use crate::{inherited, platform, run, runtime, trace};
+use crate::{inherited, platform, programs, trace};
 use rustix::fs::Mode;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -16,8 +16,14 @@ const FIRST: i32 = 3;
 /// Files that a child creates are accessible to their owner only.
 const UMASK: Mode = Mode::RWXG.union(Mode::RWXO);
 /// The environment variables that chyves' own hidden commands inherit.
-const OWN_VARIABLES: [&str; 6] =
-    [runtime::ROOT_VARIABLE, runtime::LASTING_VARIABLE, run::PATH_VARIABLE, trace::VARIABLE, trace::OUTPUT_VARIABLE, "CHYVES_CATALOGUE"];
+const OWN_VARIABLES: [&str; 6] = [
+    platform::ROOT_VARIABLE,
+    platform::LASTING_VARIABLE,
+    programs::PATH_VARIABLE,
+    trace::VARIABLE,
+    trace::OUTPUT_VARIABLE,
+    "CHYVES_CATALOGUE",
+];
 
 /// Makes every descriptor that this process inherited close-on-exec, except the standard streams, and sets the umask.
 /// Descriptors opened later are close-on-exec anyway. So a cron job's lock or a calling script's pipe is never passed on.
@@ -32,7 +38,7 @@ pub fn detach_from_caller() {
     });
 }
 
-/// A program with a clean environment: only chyves' own `PATH` ([`run::search_path`]), `LC_ALL` and, in a lab, `CHYVES_LAB`.
+/// A program with a clean environment: only chyves' own `PATH` ([`programs::search_path`]), `LC_ALL` and, in a lab, `CHYVES_LAB`.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = becoming(program);
     // Ctrl-C at the terminal must reach only chyves, which finishes the step and undoes it. A process group can also be killed
@@ -46,7 +52,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 pub(crate) fn becoming(program: impl AsRef<OsStr>) -> Command {
     detach_from_caller();
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", run::search_path()).env("LC_ALL", "C").envs(platform::here().variable()).current_dir("/");
+    command.env_clear().env("PATH", programs::search_path()).env("LC_ALL", "C").envs(platform::here().variable()).current_dir("/");
     command
 }
 

@@ -1,12 +1,11 @@
 //! The protocol of a guest's supervisor: the requests that its socket accepts, and the client that sends them.
 //!
 //! One request per connection, as a line of JSON. Answers are lines of JSON, except at the console, where raw bytes follow. Not
-//! here: executing a request (`supervise`) and the client side of the console (`console`).
+//! here: executing a request (`supervise`), stopping a guest through it (`supervise::stop`), and the client side of the console (`console`).
 
 use crate::runtime::{GuestState, Phase, Runtime};
-use crate::supervise::{self, Spawner};
-use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::lifecycle::{Force, KILL_GRACE, PULL_GRACE};
+use chyves_core::error::{Problem, Result};
+use chyves_core::lifecycle::Force;
 use chyves_core::value::{Dataset, GuestName, Size};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::{Deserialize, Serialize};
@@ -23,7 +22,7 @@ const REPLY_LIMIT: u64 = 1 << 20;
 /// Time limit for an answer of a supervisor.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Time limit for the cleanup commands after the VM's end, and for the supervisor's exit.
-const CLEAN_WITHIN: Duration = Duration::from_secs(180);
+pub(crate) const CLEAN_WITHIN: Duration = Duration::from_secs(180);
 /// Interval for checking whether a process has exited.
 const LOOK: Duration = Duration::from_millis(5);
 /// Interval for checking whether the user has interrupted the command; the signal may have been delivered to another thread.
@@ -128,38 +127,6 @@ pub struct Target<'a> {
     pub dataset: &'a Dataset,
 }
 
-/// Options of a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct How {
-    /// Seconds to wait for the guest to power off; none: its own `stop_timeout`.
-    pub timeout: Option<u32>,
-    /// What happens if it has not powered off by then.
-    pub force: Force,
-}
-
-/// Events while a guest is being stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopProgress {
-    /// The supervisor was not running; a new one was started.
-    TakenOver,
-    /// A power-off was requested from the guest.
-    Asked,
-    /// The guest operating system has not enabled ACPI yet: the power button would power it off forcibly, so the request is
-    /// postponed.
-    NotYet,
-    /// The VM is being powered off forcibly.
-    Forced,
-}
-
-/// The result of a stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stopped {
-    /// The guest was not running.
-    WasNot,
-    /// The guest is off and its processes have exited; the text is how it ended.
-    Gone(String),
-}
-
 /// An open connection to a supervisor.
 pub(crate) struct Call {
     pub(crate) stream: BufReader<UnixStream>,
@@ -192,7 +159,7 @@ impl Call {
 
     /// Waits until there is something to read, or `until`. False if the user has interrupted the command; answers that arrived
     /// before are still delivered.
-    fn is_heard(&self, interrupted: &AtomicBool, until: Instant) -> bool {
+    pub(crate) fn is_heard(&self, interrupted: &AtomicBool, until: Instant) -> bool {
         let mut readable = !self.stream.buffer().is_empty();
         while !readable && Instant::now() < until {
             let leaves = interrupted.load(Ordering::SeqCst);
@@ -333,128 +300,14 @@ fn simple(rt: &Runtime, target: Target<'_>, request: &Request) -> Result<()> {
     }
 }
 
-fn unexpected(reply: &Reply) -> Problem {
+pub(crate) fn unexpected(reply: &Reply) -> Problem {
     Problem::failed("the guest's supervisor gave an answer that does not fit")
         .because(format!("{reply:?}"))
         .hint("is it of another version?")
 }
 
-/// Stops a guest: requests a power-off repeatedly until the timeout, and powers off forcibly only if `how` permits it. Returns
-/// when the hypervisor and the supervisor have exited. A VM without a supervisor gets a new one first.
-///
-/// # Errors
-/// The timeout has passed and the guest still runs; the supervisor cannot be reached; or the user `interrupted` the command,
-/// which withdraws the request.
-pub fn stop(
-    rt: &Runtime,
-    target: Target<'_>,
-    how: How,
-    spawner: &Spawner,
-    interrupted: &AtomicBool,
-    on: &mut dyn FnMut(StopProgress),
-) -> Result<Stopped> {
-    // A supervisor may die while we wait for it. The orphaned VM is then taken over, but not endlessly.
-    for _ in 0..3 {
-        let seen = rt.observe(target.uuid, target.dataset)?;
-        match seen.state {
-            GuestState::Stopped | GuestState::Crashed { .. } => return Ok(Stopped::WasNot),
-            // The damaged record has nothing to start a supervisor with, nor the monitor's address.
-            GuestState::Orphaned if seen.damaged.is_some() && how.force != Force::Never => {
-                on(StopProgress::Forced);
-                return kill(rt, target).map(Stopped::Gone);
-            }
-            GuestState::Orphaned => {
-                supervise::adopt(rt, target.uuid, target.dataset, spawner, how.force != Force::Never, &mut |_| {})?;
-                on(StopProgress::TakenOver);
-            }
-            GuestState::Starting | GuestState::Running | GuestState::Paused { .. } | GuestState::Stopping => {}
-        }
-        let own = seen.record.map_or(0, |r| r.launch.policy.stop_timeout);
-        if let Some(words) = stop_supervised(rt, target, how, own, interrupted, on)? {
-            return Ok(Stopped::Gone(words));
-        }
-    }
-    Err(Problem::failed(format!("each supervisor of `{}` dies", target.name))
-        .on(target.name)
-        .hint(format!("type `chyves info {}` to see what is left", target.name)))
-}
-
-/// Kills a hypervisor that only its lock identifies: the supervisor is gone, and the record is damaged.
-fn kill(rt: &Runtime, target: Target<'_>) -> Result<String> {
-    let (name, dir) = (target.name, rt.guest(target.uuid));
-    let failed = |why: String| Problem::failed(format!("cannot kill the hypervisor of `{name}`")).on(name).because(why);
-    let lock = dir.machine_lock();
-    let Some(process) = dir.machine_process()? else {
-        let hint = format!("end the process that holds `{}`: `fuser {0}` shows it", lock.display());
-        return Err(failed("its record is damaged, and its lock names no process".to_owned()).hint(hint));
-    };
-    process.signal(rustix::process::Signal::KILL)?;
-    // Its folder may be damaged in any way: the process table shows the end.
-    if !gone(CLEAN_WITHIN, || Ok(!process.is_alive()? && !dir.machine_lives()?))? {
-        return Err(failed(format!("process {} does not end", process.pid)));
-    }
-    Ok(format!("killed (process {}); its record was damaged, so `chyves reclaim {name}` removes what it left", process.pid))
-}
-
-/// Stops a guest through its supervisor; none if the supervisor exited without an answer.
-fn stop_supervised(
-    rt: &Runtime,
-    target: Target<'_>,
-    how: How,
-    own: u32,
-    interrupted: &AtomicBool,
-    on: &mut dyn FnMut(StopProgress),
-) -> Result<Option<String>> {
-    let dir = rt.guest(target.uuid);
-    let all_gone = || Ok(!dir.is_supervised()? && !dir.machine_lives()?);
-    let request = Request::Stop { timeout: how.timeout, force: how.force };
-    let Some(mut call) = Call::make(rt, target.uuid, &request)? else {
-        // The supervisor may be exiting, or may not listen yet.
-        return Ok(gone(Duration::from_secs(2), all_gone)?.then(|| "it ended by itself".to_owned()));
-    };
-    let patience = Duration::from_secs(u64::from(how.timeout.unwrap_or(own)));
-    let deadline = Instant::now() + patience + Duration::from_millis(PULL_GRACE + KILL_GRACE) + CLEAN_WITHIN;
-    let mut asked = false;
-    loop {
-        if !call.is_heard(interrupted, deadline) {
-            // Closing the connection withdraws the request.
-            let heard = if asked { "it was asked before, and may still power off" } else { "this command had not requested a power-off" };
-            return Err(Problem::new(
-                Kind::Interrupted,
-                format!("`{}` was left as it is: no command waits for it to power off", target.name),
-            )
-            .on(target.name)
-            .because(heard)
-            .hint(format!("`chyves stop {}` repeats the request", target.name)));
-        }
-        match call.answer(deadline.saturating_duration_since(Instant::now()))? {
-            Some(Reply::Asked) => {
-                asked = true;
-                on(StopProgress::Asked);
-            }
-            Some(Reply::NotYet) => on(StopProgress::NotYet),
-            Some(Reply::Forced) => on(StopProgress::Forced),
-            Some(Reply::Failed(problem)) => return Err(problem),
-            Some(Reply::Gone(words)) => {
-                if gone(CLEAN_WITHIN, all_gone)? {
-                    return Ok(Some(words));
-                }
-                return Err(Problem::failed(format!("something of `{}` is still there", target.name))
-                    .on(target.name)
-                    .because(format!("a process holds a lock in `{}`", dir.path().display())));
-            }
-            Some(other @ (Reply::Status(_) | Reply::Attached | Reply::AttachedAfter { .. } | Reply::Done)) => {
-                return Err(unexpected(&other));
-            }
-            None => {
-                return Ok(gone(Duration::from_secs(2), all_gone)?.then(|| "it ended by itself".to_owned()));
-            }
-        }
-    }
-}
-
 /// Polls until the condition holds; false if the time runs out first.
-fn gone(within: Duration, mut is: impl FnMut() -> Result<bool>) -> Result<bool> {
+pub(crate) fn gone(within: Duration, mut is: impl FnMut() -> Result<bool>) -> Result<bool> {
     let deadline = Instant::now() + within;
     while !is()? {
         if Instant::now() >= deadline {

@@ -3,7 +3,7 @@
 //! the stream.
 
 use crate::child;
-use crate::supervise::Spawner;
+use crate::spawner::Spawner;
 use chyves_core::error::{Problem, Result};
 use std::io::{Read, Write};
 use std::process::{Child, Stdio};

@@ -1,8 +1,8 @@
-//! Finds what dead VMs left behind: folders, taps, VM objects, jails, mounted images. Read-only; core's `plan::reclaim` decides
+//! Finds what dead VMs left behind: folders, taps, VM objects, jails, mounted images. Core's `plan::reclaim` decides
 //! what is removed.
 
 use crate::hostfs::{kernel, own};
-use crate::runtime::{Record, Runtime};
+use crate::runtime::{Record, Runtime, lock};
 use crate::{platform, rulesets, run};
 use chyves_core::confinement::Means;
 use chyves_core::error::{Problem, Result};
@@ -48,6 +48,45 @@ pub fn look(rt: &Runtime, os: Os) -> Result<BTreeMap<Uuid, Left>> {
         found.entry(tap.guest).or_default().taps.push(tap);
     }
     Ok(found)
+}
+
+impl Runtime {
+    /// Removes the runtime files of a guest without processes, as the next start would do.
+    ///
+    /// # Errors
+    /// A process of it lives, or a file cannot be removed.
+    pub fn forget(&self, uuid: Uuid) -> Result<()> {
+        self.check()?;
+        let dir = self.guest(uuid);
+        if !own::is_there(dir.path()) {
+            return Ok(());
+        }
+        let busy = || Problem::not_now("the guest runs").on(uuid);
+        if dir.damage().is_some() {
+            if dir.is_supervised()? || dir.machine_lives()? {
+                return Err(busy());
+            }
+            dir.clear_damage()?;
+            if !own::is_there(dir.path()) {
+                return Ok(());
+            }
+        }
+        let Some(_supervisor) = lock::Lock::take(&dir.supervisor_lock(), lock::GLANCE)? else {
+            return Err(busy());
+        };
+        if dir.machine_lives()? {
+            return Err(busy());
+        }
+        #[cfg(target_os = "linux")]
+        {
+            crate::confine::forget_unused_uids(self.root());
+            // Firewall rules for unused uids do no harm; the next start tries again.
+            drop(crate::confine::loopback::refresh(self.root()));
+        }
+        dir.remove().map_err(|e| Problem::failed(format!("cannot remove `{}`", dir.path().display())).on(uuid).because(e))?;
+        crate::rulesets::release(self, uuid);
+        Ok(())
+    }
 }
 
 /// Leftovers of guests that keep their files in use after both the supervisor and bhyve were killed: the VM object and the

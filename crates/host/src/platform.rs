@@ -7,6 +7,7 @@
 //! Not here: how the real kernel identifies processes (`proc`), and what follows from the operating system (core).
 
 use crate::hostfs::named;
+use crate::lab;
 use chyves_core::os::Os;
 use chyves_core::vmm::Vmm;
 use chyves_core::zfs::Dialect;
@@ -14,7 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The environment variable that names the folder of a lab.
-pub const LAB_VARIABLE: &str = "CHYVES_LAB";
+pub const LAB_VARIABLE: &str = lab::VARIABLE;
+
+/// The environment variable that overrides the runtime folder.
+pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
+
+/// The environment variable that overrides the state folder.
+pub const LASTING_VARIABLE: &str = "CHYVES_STATEDIR";
 
 /// This host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +33,7 @@ pub struct Platform {
 /// The host that this process runs on.
 pub fn here() -> &'static Platform {
     static HERE: OnceLock<Platform> = OnceLock::new();
-    HERE.get_or_init(|| Platform::of(std::env::var_os(LAB_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from)))
+    HERE.get_or_init(|| Platform::of(lab::folder().map(Path::to_owned)))
 }
 
 impl Platform {
@@ -65,7 +72,7 @@ impl Platform {
     /// The actual location of a file that the host calls `name`. The host's own programs get `name` itself.
     pub fn path(&self, name: &str) -> PathBuf {
         let Some(lab) = &self.lab else { return PathBuf::from(name) };
-        let own = lab.join(name.trim_start_matches('/'));
+        let own = lab::own(lab, name);
         let is_own =
             name.starts_with("/dev/") || (name.starts_with("/usr/local/") || name.starts_with("/var/run/")) && named::is_there(&own);
         if is_own { own } else { PathBuf::from(name) }

@@ -2,9 +2,11 @@
 //!
 //! Not here: the content of the ISO (chyves-core `cloudinit`).
 
-use crate::apply::{self, write_private_bytes};
-use crate::observe;
+use crate::datasets;
+use crate::mounts::mount_at_home;
 use crate::safe::{self, Access, Folder, Rule};
+use crate::settled::settled;
+use crate::small_files::write_private_bytes;
 use chyves_core::cloudinit::documents::{self, Documents};
 use chyves_core::cloudinit::{Seed, SeedDisc, Sources, TEXT_LIMIT, Text};
 use chyves_core::error::{Problem, Result};
@@ -58,16 +60,16 @@ pub fn image(seed: &Seed, folder: &FilePath) -> Result<Vec<u8>> {
 /// The file system cannot be mounted, or `work` fails.
 pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     let folder = guest.folder()?;
-    let is_mounted = || Ok::<_, Problem>(observe::dataset(&guest.dataset)?.is_some_and(|row| row.native("mounted") == Some("yes")));
+    let is_mounted = || Ok::<_, Problem>(datasets::dataset(&guest.dataset)?.is_some_and(|row| row.native("mounted") == Some("yes")));
     if is_mounted()? {
         return work(folder);
     }
-    let is_own = apply::mount_at_home(&guest.dataset)?;
+    let is_own = mount_at_home(&guest.dataset)?;
     let result = work(folder);
     if !is_own {
         return result;
     }
-    let unmounted = apply::settled(&args::unmount(&guest.dataset));
+    let unmounted = settled(&args::unmount(&guest.dataset));
     result.and_then(|value| unmounted.map(|()| value))
 }
 

@@ -5,11 +5,11 @@
 //! still used holds that lock exclusively. So nothing is unmounted between a start's mount and the hypervisor's opening of the
 //! file.
 //!
-//! Not here: mounting (`apply`).
+//! Not here: mounting (`mounts`).
 
-use crate::apply;
-use crate::observe;
+use crate::datasets;
 use crate::runtime::{Lock, Runtime};
+use crate::settled::settled;
 use chyves_core::error::Result;
 use chyves_core::value::{Dataset, GuestName};
 use chyves_core::zfs::args;
@@ -59,11 +59,11 @@ pub fn let_go(rt: &Runtime, dataset: &Dataset, command: &str) -> Result<bool> {
     if !users(rt, dataset)?.is_empty() {
         return Ok(false);
     }
-    let mounted = observe::dataset(dataset)?.is_some_and(|row| row.native("mounted") == Some("yes"));
+    let mounted = datasets::dataset(dataset)?.is_some_and(|row| row.native("mounted") == Some("yes"));
     if !mounted {
         return Ok(false);
     }
-    apply::settled(&args::unmount(dataset)).map(|()| true)
+    settled(&args::unmount(dataset)).map(|()| true)
 }
 
 #[cfg(test)]

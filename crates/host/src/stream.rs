@@ -3,7 +3,7 @@
 //!
 //! Not here: what is sent, and whether the received stream is a guest (`apply`).
 
-use crate::apply::fault;
+use crate::fault;
 use crate::run::wait::Patience;
 use crate::runtime::Lock;
 use crate::{child, detached_stream, interrupt, run, trace};

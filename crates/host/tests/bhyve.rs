@@ -10,8 +10,9 @@ use chyves_core::cmd::Cmd;
 use chyves_core::launch::{ConsoleEnd, Control, OnEnd, Prepare};
 use chyves_core::lifecycle::Force;
 use chyves_core::vmm::Vmm;
-use chyves_host::control::{self, StopProgress, Stopped};
+use chyves_host::control;
 use chyves_host::runtime::GuestState;
+use chyves_host::supervise::{self, StopProgress, Stopped};
 use guest::{Guest, until};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
@@ -135,8 +136,8 @@ fn the_button_is_not_pressed_before_it_is_one() {
     assert_eq!(bhyve.guest.state(), GuestState::Running);
     let at_acpi = bhyve.file("acpi");
     let mut seen = Vec::new();
-    let how = control::How { timeout: None, force: Force::Never };
-    let stopped = control::stop(&bhyve.guest.rt, bhyve.guest.target(), how, &bhyve.guest.spawner, &AtomicBool::new(false), &mut |p| {
+    let how = supervise::How { timeout: None, force: Force::Never };
+    let stopped = supervise::stop(&bhyve.guest.rt, bhyve.guest.target(), how, &bhyve.guest.spawner, &AtomicBool::new(false), &mut |p| {
         seen.push(p);
         std::fs::write(&at_acpi, "").unwrap();
     });

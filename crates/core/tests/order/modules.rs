@@ -126,7 +126,7 @@ fn without_tests(text: &str) -> String {
     let mut kept = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if line.trim() != "#[cfg(test)]" {
+        if !["#[cfg(test)]", "#[cfg(all(test,"].iter().any(|attribute| line.trim().starts_with(attribute)) {
             kept.push_str(line);
             kept.push('\n');
             continue;
@@ -150,7 +150,7 @@ fn imports_are_found_and_those_of_tests_are_not() {
 use crate::a;\nuse crate::{b::{X, y}, c, self, Type};\npub use super::super::d::E;\nfn f() -> crate::e::F { $crate::g::h() }\n\
 // crate::no1\nconst S: &str = \"crate::no2 \\\" crate::no3\";\nlet q = '\"'; crate::h::i();\nother::crate_::no4(); my_crate::no5();\ncrate::macro_!();\n\
 use super::super::super::no6;\n\
-#[cfg(test)]\nuse crate::no7;\n#[cfg(test)]\nmod tests {\n    use crate::no8;\n    fn g() {\n    }\n}\nuse crate::z;\n";
+#[cfg(test)]\nuse crate::no7;\n#[cfg(all(test, unix))]\nmod tests {\n    use crate::no8;\n    fn g() {\n    }\n}\nuse crate::z;\n";
     let found = named(&without_tests(&code(source)), 2);
     let expected = ["a", "b", "c", "d", "e", "g", "h", "z"].map(str::to_owned);
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);

@@ -1,9 +1,9 @@
 //! `zfs send` into `zfs receive`: both started without a shell, the bytes moved and counted by chyves itself. Nothing is
 //! forced, and nothing is received onto an existing dataset.
 
-use super::command::settled_at_last;
 use super::{Event, Place, fault};
 use crate::run::wait::Patience;
+use crate::settled::settled_at_last;
 use crate::{detached_stream, facts, observe, run, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};

@@ -2,16 +2,17 @@
 //!
 //! Not here: images, which are described by properties of a dataset (`image`).
 
-use super::{Event, Place, fault, files};
+use super::{Event, Place, files};
+use crate::fault;
 use crate::hostfs::{kernel, named};
 use crate::import::content::{self, Content, Format, Seen};
 use crate::import::convert::{Image, Target};
 use crate::import::open::{is_private, regular};
 use crate::import::source::same;
+use crate::media::{length, media_size};
 use crate::run;
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::action::from_qcow2;
-use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::{DiskFile, DiskFormat};
 use chyves_core::value::{Dataset, FilePath, Size, printable};
@@ -127,13 +128,6 @@ fn pool_on(meta: &std::fs::Metadata) -> Result<Option<String>> {
     Ok(devices::paths(&output).into_iter().find(|(_, path)| is_it(path)).map(|(pool, _)| pool.to_owned()))
 }
 
-/// The size of a disk device as diskinfo(8) prints it: path, sector size, size, and more.
-fn media_size(path: &str) -> Result<u64> {
-    let printed = run::must(&Cmd::new("diskinfo", [path]))?;
-    let size = printed.split_ascii_whitespace().nth(2).and_then(|s| s.parse().ok());
-    size.ok_or_else(|| Problem::failed("cannot read what `diskinfo` printed").on(path).because(printable(&printed, 120)))
-}
-
 /// Verifies that a volume has one of two sizes: the one at planning, or the desired one.
 pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
     let row = crate::observe::dataset(volume)?.ok_or_else(|| Problem::not_found(format!("no volume is called `{volume}`")).on(volume))?;
@@ -157,32 +151,6 @@ pub(super) fn no_larger(path: &FilePath, to: Size) -> Result<()> {
         .on(path)
         .because("its size was changed meanwhile, and what lies behind the new end would be lost")
         .hint("try again"))
-}
-
-/// The size of a disk: the length of a file or of a device's medium, read through a descriptor.
-///
-/// # Errors
-/// It cannot be opened, or is neither a file nor a device.
-pub fn length(path: &FilePath) -> Result<Size> {
-    let file = match path {
-        FilePath::Host(path) => safe::attached(path, false)?,
-        FilePath::Below { mount, path } => Folder::open(mount)?.file(path, Access::Read, Rule::DISK)?,
-    };
-    size_of(file, path)
-}
-
-/// As [`length`], for an open file.
-pub(super) fn size_of(mut file: File, path: &FilePath) -> Result<Size> {
-    let path = &path.to_string();
-    let meta = file.metadata().map_err(fail("read the size of", path))?;
-    if meta.is_file() {
-        return Ok(Size::bytes(meta.len()));
-    }
-    match file.seek(SeekFrom::End(0)).map_err(fail("read the size of", path))? {
-        // FreeBSD's disk devices do not support seeking to the end.
-        0 if meta.file_type().is_char_device() => media_size(path).map(Size::bytes),
-        size => Ok(Size::bytes(size)),
-    }
 }
 
 /// The device of a volume.

@@ -2,6 +2,7 @@
 
 use super::{Event, Place};
 use crate::safe::{self, Access, Entry, Folder, Rule};
+pub(super) use crate::small_files::{io_problem as io, remove_file as remove, write_bytes};
 use crate::{platform, sparse_write};
 use chyves_core::action::Checked;
 use chyves_core::error::{Kind, Problem, Result};
@@ -9,21 +10,6 @@ use chyves_core::value::{FilePath, GuestName, Size, printable};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-
-/// The problem that a file operation failed, with a hint if the pool is full or read-only.
-pub(crate) fn io(what: &str, path: &str) -> impl FnOnce(std::io::Error) -> Problem {
-    let (what, path) = (what.to_owned(), path.to_owned());
-    move |e| {
-        let problem = Problem::failed(format!("cannot {what} `{}`", printable(&path, 300))).on(&path).because(&e);
-        match e.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => problem.hint(
-                "free space: `chyves trash list` shows what is deleted and not yet destroyed, `zfs list -o space` what uses the space",
-            ),
-            ErrorKind::ReadOnlyFilesystem => problem.hint("the pool or dataset is read-only: `zfs get readonly`, `zpool status`"),
-            _ => problem,
-        }
-    }
-}
 
 /// Size limit in bytes of a small file whose content is kept for a rollback.
 const REPLACED: u64 = 16 << 20;
@@ -59,12 +45,6 @@ pub(super) fn write(path: &FilePath, text: &str, flush: bool) -> Result<Option<V
 pub(super) fn text_in(path: &FilePath) -> Option<String> {
     let (folder, path) = Folder::of(path).ok()?;
     folder.read_text(path, Rule::up_to(REPLACED)).ok().flatten()
-}
-
-/// Writes a file atomically, through a temporary name.
-pub(crate) fn write_bytes(path: &FilePath, bytes: &[u8]) -> Result<()> {
-    let (folder, path) = Folder::of(path)?;
-    folder.replace(path, bytes, true)
 }
 
 /// Creates an empty sparse disk file; an existing one is never changed.
@@ -150,14 +130,6 @@ pub(super) fn set_aside(from: &FilePath, to: &FilePath) -> Result<bool> {
     Ok(there)
 }
 
-/// Removes a file that this plan created, if it still exists.
-pub(super) fn remove(path: &FilePath) -> Result<()> {
-    match Folder::of_if_there(path)? {
-        Some((folder, path)) if folder.remove_file(&path)? => folder.settle(path),
-        _ => Ok(()),
-    }
-}
-
 /// Removes a folder that this plan created, if it is empty.
 pub(super) fn remove_folder(path: &FilePath) -> Result<()> {
     Folder::of_if_there(path)?.map_or(Ok(()), |(folder, path)| folder.remove_folder(path).map(drop))
@@ -211,7 +183,7 @@ pub(super) fn check(files: &[Checked], report: &mut dyn FnMut(Event<'_>)) -> Res
         }
         // If a device's size cannot be read, there is nothing to compare.
         if checked.recorded.is_some()
-            && let Ok(size) = super::disk::size_of(file, path)
+            && let Ok(size) = crate::media::size_of(file, path)
         {
             checked.differs(size).into_iter().for_each(|text| report(Event::Warning(text)));
         }

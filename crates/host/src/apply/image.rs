@@ -2,10 +2,11 @@
 //!
 //! Not here: reading an image (`import`).
 
-use super::command::mount;
-use super::{Event, Place, command, settled};
+use super::{Event, Place};
 use crate::import::{self, Import};
+use crate::mounts::mount;
 use crate::observe;
+use crate::settled::{command, settled};
 use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::property::keys;

@@ -4,9 +4,10 @@
 //!
 //! Not here: receiving (`receive`).
 
-use super::command::destroy_at_last;
 use super::receive::{Reception, settle, volumes_of};
-use super::{Place, command, settings};
+use super::remedy::destroy_at_last;
+use super::{Place, settings};
+use crate::settled::command;
 use crate::{observe, run};
 use chyves_core::action::Action;
 use chyves_core::error::{Kind, Problem, Result};

@@ -2,8 +2,8 @@
 //!
 //! Not here: the protocol ([`crate::control`]) and the supervisor ([`supervise`]).
 
-use super::command::command;
 use super::{Event, Place, disk, files};
+use crate::settled::command;
 use crate::supervise::{self, Progress, Spawner};
 use crate::{control, platform};
 use chyves_core::action::{Action, Growth};
@@ -69,24 +69,26 @@ pub(super) fn stop(target: &control::Target<'_>, timeout: u32, force: bool, plac
         (true, _) => Force::AtDeadline,
         (false, _) => Force::Never,
     };
-    let how = control::How { timeout: Some(timeout), force };
+    let how = supervise::How { timeout: Some(timeout), force };
     let spawner = Spawner::this_program()?;
     let report = &mut *place.report;
     // The request is repeated every few seconds, but reported once.
     let mut asked = false;
-    let stopped = control::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
-        if matches!(progress, control::StopProgress::Asked) && std::mem::replace(&mut asked, true) {
+    let stopped = supervise::stop(place.runtime, *target, how, &spawner, place.interrupted, &mut |progress| {
+        if matches!(progress, supervise::StopProgress::Asked) && std::mem::replace(&mut asked, true) {
             return;
         }
         report(Event::Asked(match progress {
-            control::StopProgress::TakenOver => "its supervisor was not running; a new one has taken over",
-            control::StopProgress::Asked => "asked to power off",
-            control::StopProgress::NotYet => "its system has not switched ACPI on yet; waiting, for asking now would power it off forcibly",
-            control::StopProgress::Forced => "being powered off forcibly",
+            supervise::StopProgress::TakenOver => "its supervisor was not running; a new one has taken over",
+            supervise::StopProgress::Asked => "asked to power off",
+            supervise::StopProgress::NotYet => {
+                "its system has not switched ACPI on yet; waiting, for asking now would power it off forcibly"
+            }
+            supervise::StopProgress::Forced => "being powered off forcibly",
         }));
     })?;
     Ok(match stopped {
-        control::Stopped::WasNot => "was off already".to_owned(),
-        control::Stopped::Gone(how) => how,
+        supervise::Stopped::WasNot => "was off already".to_owned(),
+        supervise::Stopped::Gone(how) => how,
     })
 }

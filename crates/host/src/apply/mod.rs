@@ -1,6 +1,6 @@
 //! Executing a plan step by step; when a step fails, what this plan did is undone, newest first.
 //!
-//! * [`step`]: executing one step; [`mod@command`], one command of it
+//! * [`step`]: executing one step; [`remedy`], commands whose failure has a remedy
 //! * [`files`]: the steps that need no other program
 //! * [`disk`]: disks from files and to files
 //! * [`image`]: importing an image, and partial downloads
@@ -8,7 +8,6 @@
 //! * [`volume_users`]: whether volumes can be destroyed
 //! * [`journal`]: the steps done so far, for the case that this process is killed or the host crashes; [`recover`], what
 //!   happens then
-//! * [`fault`]: fault injection, in test builds
 //! * [`send`]: sending a guest as a stream
 //! * [`receive`]: receiving a guest from a stream; [`inspect`], received contents that could affect the host; [`increment`],
 //!   after an interrupted reception of an increment
@@ -18,10 +17,8 @@
 //!
 //! Not here: deciding (chyves-core `plan`), running VMs (`supervise`).
 
-mod command;
 mod copy;
 pub mod disk;
-pub(crate) mod fault;
 mod files;
 pub(crate) mod image;
 mod increment;
@@ -30,6 +27,7 @@ mod journal;
 mod machine;
 mod receive;
 pub mod recover;
+mod remedy;
 mod restore;
 mod send;
 mod settings;
@@ -37,76 +35,17 @@ mod step;
 mod undo;
 mod volume_users;
 
-use crate::runtime::{Lock, Runtime};
-use crate::stream;
+use crate::fault;
+pub use crate::place::{Event, Lent, Place};
+pub use crate::small_files::write_private;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
-use chyves_core::os::Os;
 use chyves_core::plan::Plan;
-use chyves_core::value::FilePath;
-pub(crate) use command::{command, mount_at_home, settled};
-pub(crate) use files::io as io_problem;
 pub use inspect::Disarmed;
 use journal::Journal;
 pub use restore::{back, drop_revert, drop_work};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Progress of a plan, to be shown.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A step begins.
-    Step(&'a Action),
-    /// A command is about to run, exactly as shown.
-    Command(String),
-    /// Progress of a long step: bytes done, total bytes.
-    Progress(u64, u64),
-    /// Progress of a ZFS stream.
-    Flow(stream::Flow),
-    /// Progress of reading an image; of interest only while it lasts.
-    Reading(stream::Flow),
-    /// The guest's loader or hypervisor is about to run; its command line.
-    Hypervisor(String),
-    /// An event while a guest is being stopped.
-    Asked(&'static str),
-    /// A problem that does not fail the plan.
-    Warning(String),
-    /// The steps so far are being rolled back, because of this problem.
-    TakingBack(&'a Problem),
-}
-
-/// The environment of a plan.
-pub struct Place<'a> {
-    /// The operating system whose commands are run.
-    pub os: Os,
-    /// The runtime folder.
-    pub runtime: &'a Runtime,
-    /// The command line, for the journal.
-    pub command: &'a str,
-    /// The names of the locks that are held, for the journal.
-    pub locks: &'a [String],
-    /// Set when the user interrupts: the plan stops before its next step and is rolled back.
-    pub interrupted: &'a AtomicBool,
-    /// Receives the events.
-    pub report: &'a mut dyn FnMut(Event<'_>),
-    /// Locks that are released before the plan's end.
-    pub lent: Lent,
-}
-
-/// Locks that a plan needs, but not during a step that may take hours.
-#[derive(Debug, Default)]
-pub struct Lent {
-    /// The lock of the host's networks, if the plan changes them: released before a VM is started.
-    pub network: Option<Lock>,
-    /// The locks of what a stream consists of: released before it is written, and taken again to undo something.
-    pub stream: Vec<Lock>,
-}
-
-impl From<Option<Lock>> for Lent {
-    fn from(network: Option<Lock>) -> Self {
-        Self { network, stream: Vec::new() }
-    }
-}
 
 /// The results of a successful plan.
 #[derive(Debug, Clone, Default)]
@@ -222,25 +161,4 @@ pub fn take_back_steps(steps: &[Action], replaced: &[(usize, Option<String>)], p
 /// Seconds since 1970, to distinguish what this plan created from what existed.
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-/// Removes a file, if it exists.
-pub(crate) fn remove(path: &str) -> Result<()> {
-    files::remove(&FilePath::host(path))
-}
-
-/// Writes a small file atomically, readable by its owner only.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_private(path: &str, text: &str) -> Result<()> {
-    files::write_bytes(&FilePath::host(path), text.as_bytes())
-}
-
-/// As [`write_private`], for bytes.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_private_bytes(path: &str, bytes: &[u8]) -> Result<()> {
-    files::write_bytes(&FilePath::host(path), bytes)
 }

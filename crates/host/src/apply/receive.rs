@@ -1,9 +1,10 @@
 //! Receiving a guest from a stream: `zfs receive`, then verifying that it is a complete guest with its settings.
 
-use super::command::destroy_at_last;
-use super::{Disarmed, Event, Place, command, increment, inspect, settled};
+use super::remedy::destroy_at_last;
+use super::{Disarmed, Event, Place, increment, inspect};
 use crate::observe::snapshots;
 use crate::safe::{Folder, Rule};
+use crate::settled::{command, settled};
 use crate::{observe, run, stream};
 use chyves_core::action::{Action, Onto};
 use chyves_core::error::{Kind, Problem, Result};
@@ -320,8 +321,8 @@ fn newest(dataset: &Dataset) -> Result<SnapshotName> {
 }
 
 fn in_clone<T>(clone: &Dataset, place: &mut Place<'_>, read: &dyn Fn(&Folder) -> Result<T>) -> Result<T> {
-    let folder = super::command::home(clone)?;
-    super::command::mount(clone, place)?;
+    let folder = crate::mounts::home(clone)?;
+    crate::mounts::mount(clone, place)?;
     let result = Folder::open(folder).and_then(|folder| read(&folder));
     settled(&args::unmount(clone))?;
     result

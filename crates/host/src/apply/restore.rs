@@ -1,8 +1,8 @@
 //! Makes the files of a folder equal to those of another one, writing only blocks that differ: equal blocks stay shared with
 //! the snapshots, and holes stay holes.
 
-use super::command::settled;
 use crate::safe::{Access, FileKind, Folder, Rule};
+use crate::settled::settled;
 use crate::sparse_write::{self, RECORD};
 use chyves_core::error::{Problem, Result};
 use chyves_core::value::{Dataset, FilePath, printable};
@@ -96,7 +96,7 @@ fn volume(from: &str, to: &str, watch: &mut Watch<'_>) -> Result<()> {
     super::disk::appears(from, watch.interrupted)?;
     super::disk::appears(to, watch.interrupted)?;
     let (past, present) = (FilePath::host(from), FilePath::host(to));
-    let (length, is) = (super::disk::length(&past)?, super::disk::length(&present)?);
+    let (length, is) = (crate::media::length(&past)?, crate::media::length(&present)?);
     if length != is {
         return Err(Problem::failed(format!("cannot make {to} what {from} is: it has {is}, and not {length}")).on(to));
     }

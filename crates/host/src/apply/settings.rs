@@ -1,8 +1,9 @@
 //! The copy of the settings in a snapshot, and resetting a dataset's settings to previous values.
 
-use super::{Place, command};
+use super::Place;
 use crate::observe::snapshots::own_values;
 use crate::safe::{Folder, Rule};
+use crate::settled::command;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::snapshot::settings_change;
 use chyves_core::property::settings::{Own, OwnValues};

@@ -3,8 +3,9 @@
 //! Not here: the order of steps and rolling back ([`super`], [`undo`]), and how a step is named and shown (chyves-core
 //! `action`).
 
-use super::command::{self, command, mount};
-use super::{Applied, Done, Event, Place, copy, disk, files, image, machine, receive, restore, send, settings, undo, volume_users};
+use super::{Applied, Done, Event, Place, copy, disk, files, image, machine, receive, remedy, restore, send, settings, undo, volume_users};
+use crate::mounts::mount;
+use crate::settled::command;
 use crate::{control, network, observe};
 use chyves_core::action::{Action, Growth};
 use chyves_core::error::{Kind, Problem, Result};
@@ -75,7 +76,7 @@ pub(super) fn perform(
             }
             let cmds = step.commands(place.os);
             for (index, cmd) in cmds.iter().enumerate() {
-                let result = command(cmd, place).or_else(|problem| command::with_next_unit(cmd, problem, place));
+                let result = command(cmd, place).or_else(|problem| remedy::with_next_unit(cmd, problem, place));
                 // After the first command there is an effect, even if the rest fails.
                 if index == 0 && result.is_ok() {
                     made(None);

@@ -1,8 +1,9 @@
 //! Undoing what a plan did: newest first, continuing after failures, and reporting what is left.
 
-use super::command::{destroy_at_last, settled_at_last};
+use super::remedy::destroy_at_last;
 use super::{Done, Event, Place, copy, disk, files, increment, receive};
 use crate::observe;
+use crate::settled::settled_at_last;
 use chyves_core::action::{Action, Undo};
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::property::keys;

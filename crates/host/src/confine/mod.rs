@@ -35,8 +35,7 @@ use crate::child;
 use crate::hostfs::kernel;
 use crate::proc::Proc;
 use crate::runtime::{Lock, life};
-use crate::supervise::Spawner;
-use crate::supervise::messages::Printing;
+use crate::spawner::Spawner;
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Confinement;
 use chyves_core::launch::{Descriptor, Launch};
@@ -108,6 +107,14 @@ pub(crate) struct Born {
     pub(crate) uid: Option<u32>,
     /// Why its guest can reach the host's loopback, if it should not.
     pub(crate) loopback: Option<String>,
+}
+
+/// The descriptors that a hypervisor gets.
+pub(crate) struct Printing {
+    /// Its standard output and error.
+    pub(crate) out: OwnedFd,
+    /// A reading end, only to be held open.
+    pub(crate) held: OwnedFd,
 }
 
 /// Starts the hypervisor of a launch. It inherits `lock`, and prints to a pipe.

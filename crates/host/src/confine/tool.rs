@@ -13,7 +13,7 @@
 
 use crate::child;
 use crate::run;
-use crate::supervise::Spawner;
+use crate::spawner::Spawner;
 use crate::trace;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};

@@ -1,7 +1,7 @@
 //! What the kernel presents as files: `/proc`, `/sys` and devices. Paths elsewhere are refused; in a lab its `dev` folder
 //! replaces `/dev`.
 
-use crate::platform;
+use crate::lab;
 use rustix::fs::OFlags;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -18,9 +18,10 @@ const BOOT_MESSAGES: &str = "/var/run/dmesg.boot";
 /// Whether a path is below the kernel's file systems. Links of the kernel, such as `/proc/self/exe`, are not resolved for this.
 fn is_kernels(path: &Path) -> bool {
     let goes_up = path.components().any(|part| part == Component::ParentDir);
-    let here = platform::here();
-    let below = |root: &str| path.starts_with(root) || path.starts_with(here.path(&format!("{root}/")));
-    path == here.path(BOOT_MESSAGES) || (!goes_up && ["/proc", "/sys", "/dev"].into_iter().any(below))
+    let below =
+        |root: &str| path.starts_with(root) || (root == "/dev" && lab::folder().is_some_and(|lab| path.starts_with(lab::own(lab, root))));
+    let is_boot = || lab::folder().is_some_and(|lab| path == lab::own(lab, BOOT_MESSAGES));
+    path == Path::new(BOOT_MESSAGES) || is_boot() || (!goes_up && ["/proc", "/sys", "/dev"].into_iter().any(below))
 }
 
 fn check(path: &Path) -> Result<()> {

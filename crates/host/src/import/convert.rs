@@ -85,7 +85,7 @@ impl Image<'_> {
         let (own, its) = pair()?;
         let (written, requests) = (AtomicU64::new(0), AtomicU64::new(0));
         let mut seen = (0, Instant::now());
-        let failed = |what: &str, e: std::io::Error| crate::apply::io_problem(what, self.name)(e);
+        let failed = |what: &str, e: std::io::Error| crate::small_files::io_problem(what, self.name)(e);
         std::thread::scope(|scope| {
             let source = scope.spawn(|| serve(&Export::Source { file: self.file, requests: &requests }, own));
             let (sink, out) = match target {

@@ -7,7 +7,6 @@
 //! Not here: detecting the kind of an image ([`super::content`]), and which files a guest gets (chyves-core `plan::firmware`).
 
 use super::open::regular;
-use crate::apply;
 use crate::safe::{Access, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::{ImageKind, Template};
@@ -97,7 +96,7 @@ fn template(path: &str, firmware: &[u8], shown: &str) -> Result<Vec<u8>> {
 fn read(file: File, path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // It may grow while it is read.
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(apply::io_problem("read", path))?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(crate::small_files::io_problem("read", path))?;
     if bytes.len() as u64 > LIMIT {
         let shown = printable(path, 200);
         return Err(Problem::usage(format!("`{shown}` is not a firmware: it has more than {}", Size::bytes(LIMIT).human()))

@@ -50,7 +50,7 @@ mod watch;
 mod write;
 mod zstd;
 
-use crate::apply::{self, Event, Place};
+use crate::place::{Event, Place};
 use crate::safe::{Access, Folder, Rule};
 use chunks::{Feed, channel};
 use chyves_core::error::{Kind, Problem, Result};
@@ -309,7 +309,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
         .map(|(k, v)| (k.to_owned(), v)),
     );
     for cmd in args::change(import.dialect, import.dataset.as_str(), &own, &[]) {
-        apply::command(&cmd, place)?;
+        crate::settled::command(&cmd, place)?;
     }
     Ok(())
 }
@@ -317,7 +317,7 @@ fn finish(import: &Import<'_>, written: Written, direct: Option<&File>, words: (
 /// Converts an image to a raw disk, which is a multiple of the sector size; returns its length and its SHA-256.
 fn converted(image: &convert::Image<'_>, folder: &Folder, name: &str, max: u64, place: &mut Place<'_>) -> Result<(u64, String)> {
     let path = folder.shown(name).to_string_lossy().into_owned();
-    let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
+    let fail = |e: std::io::Error| crate::small_files::io_problem("write", &path)(e);
     let size = convert::bounded(image, max, place.interrupted)?;
     let file = folder.create(name)?;
     (place.report)(Event::Command(format!("qemu-img convert {} {path}", image.name)));
@@ -350,8 +350,11 @@ pub(crate) fn verify(image: &str, path: &FilePath, sha256: &str, size: Size, pla
             .hint(format!("import it again under another name, and delete this one: `chyves image delete {image}`")));
     }
     // A file of another length is not the image, and may be endless.
-    let length =
-        folder.file(&name, Access::Read, Rule::DISK)?.metadata().map_err(apply::io_problem("read the size of", &path.to_string()))?.len();
+    let length = folder
+        .file(&name, Access::Read, Rule::DISK)?
+        .metadata()
+        .map_err(crate::small_files::io_problem("read the size of", &path.to_string()))?
+        .len();
     if length != size.get() {
         return Err(Problem::failed(format!("the image `{image}` is not what was imported"))
             .on(image)

@@ -66,7 +66,7 @@ impl Part {
     /// Opens the partial download in a folder; only one command at a time may do so.
     pub(super) fn open(folder: &str, address: &str) -> Result<Self> {
         let path = Self::path(folder);
-        let fail = |e: std::io::Error| crate::apply::io_problem("open", &path)(e);
+        let fail = |e: std::io::Error| crate::small_files::io_problem("open", &path)(e);
         let below = Folder::open(folder)?;
         let file = below.file(PART, Access::Create, Rule::DISK)?;
         match file.try_lock() {
@@ -92,7 +92,7 @@ impl Part {
 
     /// Empties it.
     pub(super) fn reset(&mut self) -> Result<()> {
-        self.file.set_len(0).map_err(crate::apply::io_problem("cut", &Self::path(&self.folder)))?;
+        self.file.set_len(0).map_err(crate::small_files::io_problem("cut", &Self::path(&self.folder)))?;
         (self.length, self.whole) = (0, Whole::default());
         Ok(())
     }
@@ -101,18 +101,19 @@ impl Part {
     pub(super) fn know(&mut self, whole: Whole) -> Result<()> {
         let path = format!("{}/{ABOUT}", self.folder);
         let text = serde_json::to_vec(&whole).map_err(|e| Problem::bug("the server's answer is not JSON").because(e))?;
-        crate::apply::write_private_bytes(&path, &text)?;
+        crate::small_files::write_private_bytes(&path, &text)?;
         self.whole = whole;
         Ok(())
     }
 
     /// The file with the bytes, for another reader.
     pub(super) fn reader(&self) -> Result<Arc<File>> {
-        self.file.try_clone().map(Arc::new).map_err(crate::apply::io_problem("open", &Self::path(&self.folder)))
+        self.file.try_clone().map(Arc::new).map_err(crate::small_files::io_problem("open", &Self::path(&self.folder)))
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        crate::sparse_write::write(&self.file, bytes, self.length).map_err(crate::apply::io_problem("write", &Self::path(&self.folder)))?;
+        crate::sparse_write::write(&self.file, bytes, self.length)
+            .map_err(crate::small_files::io_problem("write", &Self::path(&self.folder)))?;
         self.length += bytes.len() as u64;
         Ok(())
     }

@@ -134,7 +134,7 @@ impl Unpacker {
                     let path = self.scratch.clone();
                     let spooled = self.spool(&mut whole, &path);
                     let content = spooled.and_then(|file| archive::zip(self, At::start(Arc::new(file))));
-                    let _ = crate::apply::remove(&path);
+                    let _ = crate::small_files::remove(&path);
                     content
                 }
             },
@@ -207,7 +207,7 @@ impl Unpacker {
 
     /// Writes a stream to a file, and returns the open file.
     fn spool(&self, from: &mut dyn Read, path: &str) -> Result<File> {
-        let fail = |e: io::Error| crate::apply::io_problem("write", path)(e);
+        let fail = |e: io::Error| crate::small_files::io_problem("write", path)(e);
         let (folder, name) = Folder::of(&FilePath::host(path))?;
         let mut file = folder.create(name)?;
         let mut buffer = vec![0; PIECE];

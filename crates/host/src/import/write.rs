@@ -7,7 +7,7 @@ use super::content::Content;
 use super::digest::Beside;
 use super::unpack::Out;
 use super::{Import, fetch, interrupted};
-use crate::apply::{self, Event, Place};
+use crate::place::{Event, Place};
 use crate::safe::Folder;
 use crate::sparse_write;
 use crate::stream::Flow;
@@ -59,7 +59,7 @@ pub(super) fn write(import: &Import<'_>, out: &Receiver<Out>, meter: &mut Meter,
     let is_image = !matches!(content, Content::Format(_));
     let file = if is_image { content.kind().file() } else { SCRATCH };
     let path = format!("{}/{file}", import.folder);
-    let fail = |e: std::io::Error| apply::io_problem("write", &path)(e);
+    let fail = |e: std::io::Error| crate::small_files::io_problem("write", &path)(e);
     let target = if direct { None } else { Some(Folder::open(import.folder)?.create(file)?) };
     let hash = is_image.then(Beside::begin);
     let mut at = 0u64;

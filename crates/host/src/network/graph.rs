@@ -110,7 +110,7 @@ pub(crate) fn note(intent: &Intent, rt: &Runtime) -> Result<()> {
             let path = folder(rt).join(node.as_str());
             let cant = |e| Problem::host_cant(format!("cannot write `{}`", path.display())).because(e);
             own::make_folder(folder(rt), 0o700).map_err(cant)?;
-            crate::apply::write_private(&path.to_string_lossy(), &Made { mark: mark.clone(), id, boot: proc::boot_id()? }.text())
+            crate::small_files::write_private(&path.to_string_lossy(), &Made { mark: mark.clone(), id, boot: proc::boot_id()? }.text())
         }
         Intent::RemoveNode { node, .. } => {
             let _ = own::remove(folder(rt).join(node.as_str()));

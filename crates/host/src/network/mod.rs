@@ -7,12 +7,13 @@
 
 pub mod graph;
 
-use crate::apply::{self, Event, Place, settled};
 use crate::hostfs::own;
+use crate::place::{Event, Place};
 use crate::runtime::{Lock, Runtime};
 use crate::safe::{Folder, Rule};
+use crate::settled::settled;
+use crate::small_files::write_private;
 use crate::{facts, observe, run};
-use chyves_core::action::Action;
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::network::address::Moved;
@@ -23,15 +24,13 @@ use chyves_core::os::{Intent, Os};
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::pool::Role;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How long to wait for the lock; each holder keeps it for a few commands.
-const WAIT: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
 /// The name of the lock of the host's networks.
 pub const LOCK: &str = "host.network";
@@ -123,9 +122,6 @@ fn services(rt: &Runtime) -> BTreeMap<String, Service> {
 
 /// Size limit of a note about a bridge, a member or a service, in bytes.
 const NOTE_LIMIT: u64 = 1 << 20;
-
-/// Size limit of a pending change, in bytes.
-const PENDING_LIMIT: u64 = 16 << 20;
 
 /// The UTF-8 names in a folder of the runtime folder.
 fn names_in(folder: &Path) -> impl Iterator<Item = String> + use<> {
@@ -221,7 +217,7 @@ pub(crate) fn take_back(intent: &Intent, place: &mut Place<'_>) -> Result<()> {
     let intent = as_now.as_ref().unwrap_or(intent);
     // The previous rules are restored from the file that held them.
     if let Intent::LoadRules { file, before: Some(text), .. } = intent {
-        apply::write_private(file, text)?;
+        write_private(file, text)?;
     }
     for cmd in intent.undo(place.os) {
         (place.report)(Event::Command(cmd.to_string()));
@@ -293,101 +289,6 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
         Some(problem) => Err(problem),
         None => Ok(intents.iter().map(Intent::describe).collect()),
     }
-}
-
-/// A change of the host's networks that is reverted automatically unless it is confirmed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Pending {
-    /// The command line of the command that made the change.
-    pub command: String,
-    /// Identifies this change.
-    pub token: Uuid,
-    /// The steps that were executed.
-    pub steps: Vec<Action>,
-    /// Previous content of files that steps replaced, with the index of the step; none if the file did not exist.
-    #[serde(default)]
-    pub replaced: Vec<(usize, Option<String>)>,
-    /// The locks that the command held; the process that reverts the change takes them too.
-    #[serde(default)]
-    pub locks: Vec<String>,
-}
-
-impl Pending {
-    /// Adds steps that the same command executed later.
-    pub fn add(&mut self, steps: &[Action], replaced: Vec<(usize, Option<String>)>) {
-        let at = self.steps.len();
-        self.steps.extend_from_slice(steps);
-        self.replaced.extend(replaced.into_iter().map(|(index, text)| (at + index, text)));
-    }
-}
-
-fn pending_path(rt: &Runtime) -> PathBuf {
-    rt.root().join("network").join("unconfirmed.json")
-}
-
-/// Records the change, so that it can be reverted.
-///
-/// # Errors
-/// The record cannot be written.
-pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
-    let path = pending_path(rt);
-    let cant = |e: std::io::Error| Problem::host_cant(format!("cannot write `{}`", path.display())).because(e);
-    own::make_folder(path.parent().unwrap_or(Path::new("/")), 0o700).map_err(cant)?;
-    let text = serde_json::to_string(pending).map_err(|e| Problem::bug("a pending change is not JSON").because(e))?;
-    apply::write_private(&path.to_string_lossy(), &text)
-}
-
-/// The change that waits for confirmation.
-///
-/// # Errors
-/// The record cannot be read.
-pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
-    let path = pending_path(rt);
-    match own::text(&path, PENDING_LIMIT) {
-        Ok(text) => {
-            serde_json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` cannot be read", path.display())).because(e))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Problem::host_cant(format!("cannot read `{}`", path.display())).because(e)),
-    }
-}
-
-/// Confirms the pending change; whether there was one.
-///
-/// # Errors
-/// The record cannot be read or removed.
-pub fn confirm(rt: &Runtime) -> Result<bool> {
-    let there = pending(rt)?.is_some();
-    if there {
-        own::remove(pending_path(rt)).map_err(|e| Problem::failed("the change cannot be confirmed").because(e))?;
-    }
-    Ok(there)
-}
-
-/// Waits, and reverts the change unless it has been confirmed by then. Whether it was reverted.
-///
-/// # Errors
-/// The change could not be reverted.
-pub fn revert_unless_confirmed(rt: &Runtime, token: Uuid, after: Duration, command: &str) -> Result<bool> {
-    let is_ours = || pending(rt).map(|p| p.filter(|p| p.token == token));
-    let deadline = std::time::Instant::now() + after;
-    while std::time::Instant::now() < deadline {
-        if is_ours()?.is_none() {
-            return Ok(false);
-        }
-        std::thread::sleep(Duration::from_millis(200).min(after));
-    }
-    let Some(pending) = is_ours()? else { return Ok(false) };
-    let others = pending.locks.iter().filter(|l| *l != LOCK);
-    let _others = others.map(|name| rt.lock_named(name, WAIT, command)).collect::<Result<Vec<_>>>()?;
-    let held = lock(rt, command)?;
-    confirm(rt)?;
-    let never = AtomicBool::new(false);
-    let mut report = |_: Event<'_>| {};
-    let mut place =
-        Place { os: facts::os(), runtime: rt, command, locks: &[], interrupted: &never, report: &mut report, lent: Some(held).into() };
-    apply::take_back_steps(&pending.steps, &pending.replaced, &mut place)?;
-    Ok(true)
 }
 
 /// The running DHCP server that uses the configuration `file`, verified by the process's command line.

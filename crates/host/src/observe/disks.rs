@@ -2,7 +2,7 @@
 //!
 //! Not here: what is recorded about them (chyves-core `guest`), and what follows from a difference (chyves-core `plan::disk`).
 
-use crate::apply::disk::length;
+use crate::media::length;
 use crate::run;
 use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::Result;
@@ -122,7 +122,7 @@ fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found
     if mount == Mount::Never {
         return Ok(unknown("the file system of the guest is not mounted"));
     }
-    let is_own = match crate::apply::mount_at_home(&guest.dataset) {
+    let is_own = match crate::mounts::mount_at_home(&guest.dataset) {
         Ok(is_own) => is_own,
         Err(problem) => return Ok(unknown(&format!("its file system cannot be mounted: {problem}"))),
     };

@@ -4,19 +4,17 @@
 //! However many guests there are, one observation is at most two `zfs` calls: one finds the roots, one reads what was
 //! requested.
 //!
-//! * `datasets`: single datasets
 //! * [`disks`]: the type and size of a guest's disks
 //! * `parts`: partial states of interrupted transfers
 //! * [`pool`]: one pool's guests and snapshots, for streams
 //! * [`snapshots`]: snapshots, their holds and clones
 
-mod datasets;
 pub mod disks;
 mod parts;
 pub mod pool;
 pub mod snapshots;
 
-pub use datasets::{below, created, dataset, exists, guid, guids, natives, tree};
+pub use crate::datasets::{below, created, dataset, exists, guid, guids, natives, tree};
 pub use parts::{Part, parts};
 
 use crate::facts;

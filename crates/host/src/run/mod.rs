@@ -6,7 +6,10 @@
 
 pub mod wait;
 
-use crate::{child, facts, interrupt, platform, standard, trace};
+pub use crate::programs::{find_program, search_path};
+
+use crate::programs::PATH_VARIABLE;
+use crate::{child, interrupt, platform, standard, trace};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::network::nat;
@@ -16,7 +19,6 @@ use chyves_core::zfs::{Dialect, forged};
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,40 +38,6 @@ impl Output {
     pub fn ok(&self) -> bool {
         self.status == Some(0)
     }
-}
-
-/// The directories of the system's programs, including those of packages and local installations. On NixOS they are in the
-/// profile of the running system.
-const SYSTEM_PATH: [&str; 7] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/run/current-system/sw/bin"];
-
-/// The environment variable that lists directories, separated by colons, which are searched before the system's.
-pub(crate) const PATH_VARIABLE: &str = "CHYVES_PATH";
-
-/// The search path for programs, and the whole `PATH` of every child: the directories of `CHYVES_PATH`, those of a lab, the
-/// system's. The caller's `PATH` is ignored: chyves runs as root, and a directory that a user's shell prepended, for example
-/// for a version manager, must not provide programs to root.
-pub fn search_path() -> String {
-    let chosen = std::env::var(PATH_VARIABLE).unwrap_or_default();
-    path_of(&chosen, platform::here().programs().as_deref())
-}
-
-fn path_of(chosen: &str, lab: Option<&Path>) -> String {
-    // A relative entry would mean another directory in a child, which starts in `/`.
-    let chosen = chosen.split(':').filter(|folder| folder.starts_with('/'));
-    chosen.chain(lab.and_then(Path::to_str)).chain(SYSTEM_PATH).collect::<Vec<_>>().join(":")
-}
-
-/// The path of a program, if the search path contains it.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(|p| is_program(p));
-    }
-    search_path().split(':').map(|d| Path::new(d).join(name)).find(|p| is_program(p))
-}
-
-fn is_program(path: &Path) -> bool {
-    crate::hostfs::named::is_program(path)
 }
 
 /// Runs a command to its end, whatever its exit status.
@@ -173,7 +141,7 @@ const TURN: Duration = Duration::from_secs(60);
 /// that opens a file there hangs. So commands that may mount are serialised here, across all chyves processes.
 fn mount_turn(cmd: &Cmd) -> Result<Option<File>> {
     let mounts = matches!(cmd.args.first().map(String::as_str), Some("clone" | "create" | "mount" | "receive" | "rename" | "rollback"));
-    if cmd.program != "zfs" || !mounts || facts::dialect() != Dialect::Fuse {
+    if cmd.program != "zfs" || !mounts || platform::here().dialect() != Dialect::Fuse {
         return Ok(None);
     }
     let Ok(turn) = crate::hostfs::named::open(FUSE_SOCKET_DIR) else { return Ok(None) };
@@ -257,7 +225,7 @@ pub fn failure(cmd: &Cmd, output: &Output) -> Problem {
 /// The error for a missing program, with the package that contains it.
 pub(crate) fn missing(program: &str) -> Problem {
     let base = program.rsplit('/').next().unwrap_or(program);
-    let package = match (base, facts::os()) {
+    let package = match (base, platform::here().os()) {
         ("zfs" | "zpool", Os::Linux) => Some("apt-get install zfsutils-linux (or zfs-fuse)"),
         ("qemu-img", Os::Linux) => Some("apt-get install qemu-utils"),
         ("qemu-img", Os::FreeBsd) => Some("pkg install qemu-tools"),
@@ -286,14 +254,6 @@ mod tests {
         assert_eq!(problem.code.exit_code(), 5);
         assert!(problem.message.contains("qemu-system-nowhere"));
         assert!(!problem.hints.is_empty());
-    }
-
-    #[test]
-    fn programs_are_searched_in_chosen_folders_and_the_systems_and_nowhere_else() {
-        let system = SYSTEM_PATH.join(":");
-        assert_eq!(path_of("", None), system);
-        assert_eq!(path_of("bin:.::/opt/qemu/bin", None), format!("/opt/qemu/bin:{system}"));
-        assert_eq!(path_of("/opt/bin", Some(Path::new("/lab/bin"))), format!("/opt/bin:/lab/bin:{system}"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod observe;
 pub mod record;
 
+pub use crate::platform::{LASTING_VARIABLE, ROOT_VARIABLE};
 pub use lock::Lock;
 pub use observe::{GuestState, Observed};
 pub use record::{Phase, Record};
@@ -42,9 +43,6 @@ const fn root(os: Os) -> &'static str {
     }
 }
 
-/// The environment variable that overrides the runtime folder.
-pub const ROOT_VARIABLE: &str = "CHYVES_RUNDIR";
-
 /// The default state folder of each system, for what survives a host crash, including the mount points of pools.
 const fn lasting(os: Os) -> &'static str {
     match os {
@@ -52,9 +50,6 @@ const fn lasting(os: Os) -> &'static str {
         Os::FreeBsd => "/var/db/chyves",
     }
 }
-
-/// The environment variable that overrides the state folder.
-pub const LASTING_VARIABLE: &str = "CHYVES_STATEDIR";
 
 /// The paths of the runtime folder and the state folder.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The current state of guests: observed on each call, proved by locks.
 
-use super::{GuestDir, Phase, Record, Runtime, lock};
+use super::{GuestDir, Phase, Record, Runtime};
 use crate::hostfs::own;
 use crate::proc;
 use chyves_core::error::{Problem, Result};
@@ -114,43 +114,6 @@ impl Runtime {
             }
             _ => Ok(seen),
         }
-    }
-
-    /// Removes the runtime files of a guest without processes, as the next start would do.
-    ///
-    /// # Errors
-    /// A process of it lives, or a file cannot be removed.
-    pub fn forget(&self, uuid: Uuid) -> Result<()> {
-        self.check()?;
-        let dir = self.guest(uuid);
-        if !own::is_there(dir.path()) {
-            return Ok(());
-        }
-        let busy = || Problem::not_now("the guest runs").on(uuid);
-        if dir.damage().is_some() {
-            if dir.is_supervised()? || dir.machine_lives()? {
-                return Err(busy());
-            }
-            dir.clear_damage()?;
-            if !own::is_there(dir.path()) {
-                return Ok(());
-            }
-        }
-        let Some(_supervisor) = lock::Lock::take(&dir.supervisor_lock(), lock::GLANCE)? else {
-            return Err(busy());
-        };
-        if dir.machine_lives()? {
-            return Err(busy());
-        }
-        #[cfg(target_os = "linux")]
-        {
-            crate::confine::forget_unused_uids(&self.root);
-            // Firewall rules for unused uids do no harm; the next start tries again.
-            drop(crate::confine::loopback::refresh(&self.root));
-        }
-        dir.remove().map_err(|e| Problem::failed(format!("cannot remove `{}`", dir.path().display())).on(uuid).because(e))?;
-        crate::rulesets::release(self, uuid);
-        Ok(())
     }
 
     /// Whether any process of the VM with this UUID lives.

@@ -6,6 +6,7 @@
 //! Not here: startup (`startup`), how an action is executed (`actions`), what an end means and what is reported about it
 //! (`ends`).
 
+use super::Spawner;
 use super::clients::Peers;
 use super::job::Job;
 use super::log::{ConsoleLog, HypervisorLog};
@@ -18,7 +19,6 @@ use super::qmp::{News, Qmp};
 use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
-use super::spawn::Spawner;
 use super::startup::Means;
 use crate::runtime::{GuestDir, Lock, Phase as Shown, Record, Runtime};
 use chyves_core::cmd::Cmd;

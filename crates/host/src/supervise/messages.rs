@@ -9,11 +9,12 @@
 //!
 //! Not here: the log and its limits (`log`).
 
+use crate::confine::Printing;
 use crate::hostfs::own::{self, Ends};
 use chyves_core::error::{Problem, Result};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// Number of bytes read per period: a hypervisor that prints endlessly uses neither much CPU time nor much of the pool.
@@ -29,14 +30,6 @@ pub(super) struct Messages {
     left: usize,
     /// Start of the next period.
     next: u64,
-}
-
-/// The descriptors that a hypervisor gets.
-pub(crate) struct Printing {
-    /// Its standard output and error.
-    pub(crate) out: OwnedFd,
-    /// A reading end, only to be held open.
-    pub(crate) held: OwnedFd,
 }
 
 impl Messages {

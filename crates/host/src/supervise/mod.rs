@@ -2,6 +2,7 @@
 //!
 //! * `order`: what a supervisor is ordered to do, and its reports to the process that starts it
 //! * `spawn`: the caller's side: starts a detached supervisor and reads its reports
+//! * `stop`: the caller's side of stopping a guest
 //! * `startup`: how a supervisor starts a VM or takes one over
 //! * `engine`: the main loop: waits for events, passes them to `core::lifecycle`, executes its actions (`actions`, `ends`,
 //!   `requests`)
@@ -25,7 +26,7 @@ mod log;
 mod log_backlog;
 mod machine;
 mod memory;
-pub(crate) mod messages;
+mod messages;
 mod opened;
 mod order;
 mod pause;
@@ -36,10 +37,12 @@ mod serial;
 mod signals;
 mod spawn;
 mod startup;
+mod stop;
 
+pub use crate::spawner::Spawner;
 pub use order::{Outcome, Progress};
-pub(crate) use spawn::adopt;
-pub use spawn::{Spawner, Started, spawn, take_over};
+pub use spawn::{Started, spawn, take_over};
+pub use stop::{How, StopProgress, Stopped, stop};
 
 use crate::runtime::Runtime;
 use chyves_core::error::{Problem, Result};

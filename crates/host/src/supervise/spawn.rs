@@ -6,7 +6,7 @@ use super::ring::last_lines;
 use crate::child;
 use crate::hostfs::own::{self, How};
 use crate::runtime::{GuestDir, ROOT_VARIABLE, Runtime};
-use chyves_core::cmd::Cmd;
+use crate::spawner::Spawner;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::{KILL_GRACE, PULL_GRACE, UP_WITHIN};
@@ -14,7 +14,6 @@ use chyves_core::value::{Dataset, GuestName};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -26,15 +25,6 @@ const SLACK: u64 = 30_000;
 /// Size limit in bytes of the supervisor's standard error; a longer file is truncated.
 const STDERR_LIMIT: u64 = 64 << 10;
 
-/// How this program is executed for its hidden commands.
-#[derive(Debug, Clone)]
-pub struct Spawner {
-    /// Path of the program.
-    pub exe: PathBuf,
-    /// Arguments before the hidden command, usually none.
-    pub args: Vec<String>,
-}
-
 /// A supervisor that has started its VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
@@ -42,25 +32,6 @@ pub struct Started {
     pub supervisor: u32,
     /// Process id of the hypervisor; 0 if unknown.
     pub machine: u32,
-}
-
-impl Spawner {
-    /// The running program.
-    ///
-    /// # Errors
-    /// The operating system does not report its path.
-    pub fn this_program() -> Result<Self> {
-        let exe = std::env::current_exe().map_err(|e| Problem::host_cant("cannot find this program's own path").because(e))?;
-        // On Linux, the path of a program that was replaced while running has this suffix; the new program has the old path.
-        let text = exe.to_string_lossy();
-        let exe = text.strip_suffix(" (deleted)").map_or_else(|| exe.clone(), PathBuf::from);
-        Ok(Self { exe, args: Vec::new() })
-    }
-
-    /// One of its hidden commands.
-    pub(crate) fn command(&self, word: &str) -> Cmd {
-        Cmd::new(&self.exe.to_string_lossy(), self.args.clone()).arg(word)
-    }
 }
 
 /// Starts a guest under a supervisor, and returns when its VM runs.

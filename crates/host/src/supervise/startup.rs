@@ -2,6 +2,7 @@
 //!
 //! Not here: the main loop (`engine`).
 
+use super::Spawner;
 use super::clients::Peers;
 use super::engine::{ANSWER_WITHIN, Engine, INSIST_AFTER, SCROLL_BACK, epoch};
 use super::log::{ConsoleLog, HypervisorLog};
@@ -11,7 +12,6 @@ use super::order::Word;
 use super::ring::Ring;
 use super::serial::Serial;
 use super::signals::Signals;
-use super::spawn::Spawner;
 use crate::hostfs::own;
 use crate::ports;
 use crate::proc::{self, Proc};

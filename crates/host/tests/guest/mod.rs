@@ -9,9 +9,10 @@ use chyves_core::launch::{ConsoleEnd, Control, Launch, OnEnd, Policy};
 use chyves_core::lifecycle::Force;
 use chyves_core::value::{Dataset, GuestName, Size};
 use chyves_core::vmm::Vmm;
-use chyves_host::control::{self, How, StopProgress, Stopped, Target};
+use chyves_host::control::Target;
 use chyves_host::runtime::{GuestState, Record, Runtime};
 use chyves_host::supervise::{self, Progress, Spawner, Started};
+use chyves_host::supervise::{How, StopProgress, Stopped};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -160,8 +161,9 @@ impl Guest {
 
     pub(crate) fn stop_seen(&self, timeout: Option<u32>, force: Force) -> Result<(Stopped, Vec<StopProgress>)> {
         let mut seen = Vec::new();
-        let stopped =
-            control::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &AtomicBool::new(false), &mut |p| seen.push(p))?;
+        let stopped = supervise::stop(&self.rt, self.target(), How { timeout, force }, &self.spawner, &AtomicBool::new(false), &mut |p| {
+            seen.push(p)
+        })?;
         Ok((stopped, seen))
     }
 

@@ -8,7 +8,8 @@ use chyves_core::plan::network::apply;
 use chyves_core::plan::network::bridge::Planned;
 use chyves_core::value::IfName;
 use chyves_host::apply::Applied;
-use chyves_host::network::{self, Pending};
+use chyves_host::confirmation;
+use chyves_host::confirmation::Pending;
 use chyves_host::observe::{Look, Which};
 use std::process::Stdio;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Confirm {
         for (planned, applied) in done {
             pending.add(&planned.plan.steps, applied.replaced);
         }
-        network::await_confirmation(&session.runtime, &pending)?;
+        confirmation::await_confirmation(&session.runtime, &pending)?;
         wait_apart(pending.token, seconds)?;
         session.ui.say(&format!("it is rolled back in {seconds} s unless confirmed: `chyves network confirm`"));
         Ok(())
@@ -85,13 +86,13 @@ pub(crate) struct GoBackArgs {
 }
 
 pub(crate) fn go_back(session: &Session, args: &GoBackArgs) -> Result<()> {
-    network::revert_unless_confirmed(&session.runtime, args.token, Duration::from_secs(args.after), &session.typed).map(drop)
+    confirmation::revert_unless_confirmed(&session.runtime, args.token, Duration::from_secs(args.after), &session.typed).map(drop)
 }
 
 pub(super) fn confirm(session: &Session) -> Result<()> {
     let text = if session.dry_run {
         "nothing is changed in a dry run"
-    } else if network::confirm(&session.runtime)? {
+    } else if confirmation::confirm(&session.runtime)? {
         "confirmed"
     } else {
         "nothing waits for confirmation"

@@ -10,7 +10,7 @@ use chyves_core::plan::network::{Facts, migrate as migration};
 use chyves_core::value::IfName;
 use chyves_core::world::World;
 use chyves_host::apply::Applied;
-use chyves_host::network;
+use chyves_host::confirmation;
 use chyves_host::observe::{self, Look};
 use chyves_host::runtime::Lock;
 
@@ -18,7 +18,7 @@ use chyves_host::runtime::Lock;
 pub(super) fn locks(session: &Session) -> Result<(Vec<Lock>, Option<Lock>)> {
     let settings = session.lock("pool", &["settings"])?;
     let network = session.lock("host", &["network"])?.pop();
-    if network::pending(&session.runtime)?.is_some() && !session.dry_run {
+    if confirmation::pending(&session.runtime)?.is_some() && !session.dry_run {
         return Err(Problem::not_now("a change of the host's networks waits for confirmation")
             .hint("`chyves network confirm` keeps it; or wait until it has been rolled back"));
     }

@@ -1,8 +1,8 @@
 //! Differences after a reboot: file systems are not mounted, and VMs and interfaces are gone.
 
-use super::super::command::mount;
 use super::super::journal::{Record, outlives_the_host};
 use super::super::{Event, Place};
+use crate::mounts::mount;
 use crate::runtime::Runtime;
 use crate::{observe, run};
 use chyves_core::action::Action;
@@ -62,7 +62,7 @@ pub(super) fn unmount(mounted: &[Dataset], place: &mut Place<'_>) {
     for dataset in mounted {
         let there = observe::dataset(dataset).ok().flatten();
         if there.is_some_and(|row| row.native("mounted") == Some("yes"))
-            && let Err(problem) = super::super::command(&args::unmount(dataset), place)
+            && let Err(problem) = crate::settled::command(&args::unmount(dataset), place)
         {
             (place.report)(Event::Warning(format!("{dataset} stays mounted: {problem}")));
         }

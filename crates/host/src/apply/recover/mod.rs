@@ -10,7 +10,8 @@ mod boot_check;
 
 use super::journal::{Line, Record, UNBEGUN, add, cant, check, folders};
 use super::step::perform;
-use super::{Done, Event, Place, fault, undo};
+use super::{Done, Event, Place, undo};
+use crate::fault;
 use crate::hostfs::own::{self, How};
 use crate::proc;
 use crate::runtime::Runtime;

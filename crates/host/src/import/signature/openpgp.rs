@@ -1,9 +1,9 @@
 //! OpenPGP: `gpgv` does the check, and only its status lines are evaluated.
 
 use super::{Keys, bad};
-use crate::apply::write_private_bytes;
 use crate::run;
 use crate::safe::Folder;
+use crate::small_files::write_private_bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chyves_core::cmd::Cmd;

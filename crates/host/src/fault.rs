@@ -25,7 +25,7 @@ fn die() {
 }
 
 /// Called before step `index`.
-pub(super) fn before(index: usize) -> Result<()> {
+pub(crate) fn before(index: usize) -> Result<()> {
     STEP.store(index, Ordering::SeqCst);
     if wanted("kill", index) {
         die();
@@ -37,7 +37,7 @@ pub(super) fn before(index: usize) -> Result<()> {
 }
 
 /// Called after step `index`.
-pub(super) fn after(index: usize) {
+pub(crate) fn after(index: usize) {
     if wanted("killed", index) {
         die();
     }
@@ -51,7 +51,7 @@ pub(crate) fn flowing() {
 }
 
 /// Called after an action of a repair, before it is recorded.
-pub(super) fn repaired() {
+pub(crate) fn repaired() {
     let index = REPAIRED.fetch_add(1, Ordering::SeqCst);
     if wanted("repair", index) {
         die();
