@@ -5,6 +5,7 @@ use chyves_core::cmd::Cmd;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::adopt::Member;
 use chyves_core::value::{Dataset, printable};
+use chyves_core::zfs::Dialect;
 use chyves_core::zfs::args::{self, Pair};
 use chyves_core::zfs::guard::{self, Type};
 use chyves_core::zfs::rows::{self, Row};
@@ -71,7 +72,12 @@ pub fn tree(of: &Dataset) -> Result<Vec<Member>> {
             line.split_once('\t').ok_or_else(|| Problem::failed("cannot read what `zfs list` printed").because(printable(line, 120)))?;
         let dataset: Dataset = name.parse()?;
         let is = if is == "volume" { Type::Volume } else { Type::FileSystem };
-        let came = guard::came(&run::must(&guard::read(&dataset))?);
+        let mut came = guard::came(&run::must(&guard::read(&dataset))?);
+        if crate::facts::dialect() != Dialect::Fuse {
+            let overridden = guard::overridden(&run::must(&guard::read_overridden(&dataset))?);
+            let new = overridden.into_iter().filter(|o| !came.iter().any(|c| c.property == o.property)).collect::<Vec<_>>();
+            came.extend(new);
+        }
         Ok(Member { dataset, is, came })
     };
     listed.lines().map(member).collect()

@@ -140,6 +140,24 @@ pub fn came(output: &str) -> Vec<Came> {
     all.into_values().filter(|came| !(matches!(came.property.as_str(), "sharenfs" | "sharesmb") && came.value == "off")).collect()
 }
 
+/// Reads what a stream set of the properties that are overridden when it is received. Their values are words, never free text.
+pub fn read_overridden(dataset: &Dataset) -> Cmd {
+    let volumes = VOLUME_GUARDS.iter().map(|(key, _)| *key);
+    let what: Vec<&str> = GUARDS.into_iter().chain(volumes).chain(["canmount"]).collect();
+    Cmd::new("zfs", ["get", "-H", "-o", "property,received"]).arg(what.join(",")).arg(dataset.as_str())
+}
+
+/// The values that would have acted here if reception had not overridden them, from the output of [`read_overridden`]. They take
+/// effect again where the overriding value is removed by `zfs inherit -S`.
+pub fn overridden(output: &str) -> Vec<Came> {
+    let row = |line: &str| {
+        let (property, value) = line.split_once('\t').filter(|(_, value)| *value != "-")?;
+        let acts = fixed(property).is_some_and(|is| !is_same(is, value));
+        acts.then(|| Came { property: property.to_owned(), value: value.to_owned() })
+    };
+    output.lines().filter_map(row).collect()
+}
+
 /// Whether two spellings of a value mean the same; only these properties have more than one.
 fn is_same(fixed: &str, value: &str) -> bool {
     fixed == value || (fixed == "none" && value == "0") || (fixed == "prompt" && value == "none")
@@ -278,6 +296,10 @@ mod tests {
         // The received values equal the required ones: nothing has to be removed.
         assert!(super::came("volmode\treceived\tdev\nrefreservation\treceived\t0\nexec\treceived\toff\n").is_empty());
         assert_eq!(super::came("volmode\treceived\tfull\n").len(), 1);
+        // What reception has overridden already is known by its received value alone.
+        let hidden = overridden("setuid\ton\ndevices\toff\nexec\t-\nvolmode\tfull\nsnapdev\thidden\ncanmount\ton\n");
+        let hidden: Vec<_> = hidden.iter().map(|came| (came.property.as_str(), came.value.as_str())).collect();
+        assert_eq!(hidden, [("setuid", "on"), ("volmode", "full"), ("canmount", "on")]);
     }
 
     #[test]
