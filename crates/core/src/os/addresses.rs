@@ -106,9 +106,9 @@ pub(super) fn freebsd(interface: &IfName, before: &[Assigned], after: &[Assigned
 fn freebsd_route(verb: &str, route: &Route) -> Cmd {
     let cmd = Cmd::new("route", [if route.v6 { "-6" } else { "-4" }, verb]);
     let via = route.gateway.map(|via| via.to_string());
-    match route.is_default() {
+    if route.is_default() {
         // At its deletion the router is not named: there is one default route.
-        true => cmd.arg("default").args(via.filter(|_| verb == "add")),
-        false => cmd.arg(if route.destination.contains('/') { "-net" } else { "-host" }).arg(&route.destination).args(via),
+        return cmd.arg("default").args(via.filter(|_| verb == "add"));
     }
+    cmd.arg(if route.destination.contains('/') { "-net" } else { "-host" }).arg(&route.destination).args(via)
 }

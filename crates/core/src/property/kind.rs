@@ -138,21 +138,16 @@ impl Kind {
                     BadValue::new(text, "is not one of its values").hint(format!("expected: {}{near}", self.words()))
                 })
             }
-            Self::YesNo => match text.to_ascii_lowercase().as_str() {
-                "yes" | "on" | "true" | "1" => Ok("yes".into()),
-                "no" | "off" | "false" | "0" => Ok("no".into()),
-                _ => Err(refuse("is neither yes nor no".into())),
-            },
-            Self::OnOff => match Self::YesNo.canonical(text).as_deref() {
-                Ok("yes") => Ok("on".into()),
-                Ok(_) => Ok("off".into()),
-                Err(_) => Err(refuse("is neither on nor off".into())),
-            },
-            Self::Autostart => match Self::YesNo.canonical(text).as_deref() {
-                Ok("yes") => Ok("1".into()),
-                Ok(_) => Ok("0".into()),
-                Err(_) => number(text, 0, LAST_TO_START).map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(0, LAST_TO_START))),
-            },
+            Self::YesNo => {
+                yes_or_no(text).map(|yes| if yes { "yes" } else { "no" }.into()).ok_or_else(|| refuse("is neither yes nor no".into()))
+            }
+            Self::OnOff => {
+                yes_or_no(text).map(|yes| if yes { "on" } else { "off" }.into()).ok_or_else(|| refuse("is neither on nor off".into()))
+            }
+            Self::Autostart => {
+                let order = yes_or_no(text).map(u32::from).or_else(|| number(text, 0, LAST_TO_START));
+                order.map(|n| n.to_string()).ok_or_else(|| refuse(out_of_range(0, LAST_TO_START)))
+            }
             Self::Text => line(text),
             Self::Words => match split_words(text) {
                 Ok(words) if words.is_empty() => Err(refuse("is empty".into())),
@@ -208,13 +203,7 @@ impl Kind {
             Self::FilePath if is_file_path(text) => Ok(text.to_owned()),
             Self::FilePath => Err(refuse("is neither a plain name nor an absolute path of a file".into())),
             Self::Device => device(text).map(|()| text.to_owned()),
-            Self::SerialEnd => match parse_serial_end(text) {
-                Ok(crate::device::SerialEnd::Stdio) => {
-                    Err(refuse("is not an end that can be reached: a guest has no terminal of its own".into()))
-                }
-                Ok(_) => Ok(text.to_owned()),
-                Err(why) => Err(BadValue::new(text, "is not an end of a serial port").hint(why)),
-            },
+            Self::SerialEnd => serial_end(text).map(|()| text.to_owned()),
             Self::Tpm => text.parse::<Tpm>().map(|_| text.to_owned()),
             Self::FwCfg => text.parse::<FwCfg>().map(|_| text.to_owned()),
             Self::Hash => {
@@ -314,6 +303,27 @@ impl Kind {
             | Self::Tpm
             | Self::FwCfg => &[],
         }
+    }
+}
+
+/// The meaning of a word for yes or no.
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "true" | "1" => Some(true),
+        "no" | "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// Refuses invalid ends of serial ports, and the terminal of whoever starts the guest.
+fn serial_end(text: &str) -> Result<(), BadValue> {
+    match parse_serial_end(text) {
+        Ok(crate::device::SerialEnd::Stdio) => {
+            let why = "is not an end that can be reached: a guest has no terminal of its own";
+            Err(BadValue::new(text, why).hint(format!("expected: {}", Kind::SerialEnd.words())))
+        }
+        Ok(_) => Ok(()),
+        Err(why) => Err(BadValue::new(text, "is not an end of a serial port").hint(why)),
     }
 }
 

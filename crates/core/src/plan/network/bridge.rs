@@ -149,12 +149,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     routes::can_move(world.host.os, &intents)?;
     stranded(world.host.os, facts, &name, before.as_ref(), design.get(&name), &intents)?;
     planned.plan.notes.extend(cut_off(world, facts, before.as_ref(), design.get(&name)));
-    // An uplink that is up already, and that chyves brought up for a bridge which others have removed since.
-    let stale = design.get(&name).and_then(|spec| spec.uplink.as_ref()).filter(|uplink| {
-        let is_free = facts.actual.get(uplink.as_str()).is_some_and(|i| i.up && i.bridge.is_none());
-        is_free && facts.actual.raised.contains(uplink.as_str()) && before.as_ref().and_then(|b| b.uplink.as_ref()) != Some(uplink)
-    });
-    attached.raised.extend(stale.map(|uplink| (uplink.clone(), false)));
+    attached.raised.extend(stale_record(facts, before.as_ref(), design.get(&name)).map(|uplink| (uplink.clone(), false)));
     let new = Facts { actual: facts.actual.after(&intents), design };
     let mut proofs: Vec<_> = intents.iter().filter_map(attach::proof).collect();
     match new.design.get(&name) {
@@ -185,6 +180,14 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
         planned.plan.notes.push(format!("{name} is already set so"));
     }
     Ok(planned)
+}
+
+/// The new uplink, if it is up already and chyves brought it up for a bridge that others have removed since.
+fn stale_record<'d>(facts: &Facts, before: Option<&BridgeSpec>, after: Option<&'d BridgeSpec>) -> Option<&'d IfName> {
+    let uplink = after?.uplink.as_ref()?;
+    let is_free = facts.actual.get(uplink.as_str()).is_some_and(|i| i.up && i.bridge.is_none());
+    let is_new = before.and_then(|b| b.uplink.as_ref()) != Some(uplink);
+    (is_free && is_new && facts.actual.raised.contains(uplink.as_str())).then_some(uplink)
 }
 
 /// The further settings of a change, in their stored form.
