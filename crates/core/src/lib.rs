@@ -25,6 +25,8 @@
 //! * [`plan`]: (world, request) → plan
 
 #![forbid(unsafe_code)]
+// A new variant of our own enumerations makes the compiler list every place to change.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod action;
 pub mod catalogue;

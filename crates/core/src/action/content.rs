@@ -29,7 +29,43 @@ impl Action {
             Self::ImportImage { folder, part, .. } => {
                 std::iter::once(folder.as_str()).chain(part.iter().map(|(_, folder)| folder.as_str())).collect()
             }
-            _ => Vec::new(),
+            Self::Verify { .. }
+            | Self::CreateDataset { .. }
+            | Self::CreateVolume { .. }
+            | Self::ResizeVolume { .. }
+            | Self::CloneDataset { .. }
+            | Self::Change { .. }
+            | Self::Snapshot { .. }
+            | Self::MarkSnapshot { .. }
+            | Self::Rollback { .. }
+            | Self::Rename { .. }
+            | Self::RenameVolume { .. }
+            | Self::DestroySnapshot { .. }
+            | Self::LeaveToClones { .. }
+            | Self::DestroyDataset { .. }
+            | Self::DestroyTree { .. }
+            | Self::Promote { .. }
+            | Self::Mount { .. }
+            | Self::Borrow { .. }
+            | Self::LetGo { .. }
+            | Self::Forget { .. }
+            | Self::Unmount { .. }
+            | Self::SetReadonly { .. }
+            | Self::SetNative { .. }
+            | Self::Tame { .. }
+            | Self::DropSnapshot { .. }
+            | Self::SendReceive { .. }
+            | Self::ChangeDisc { .. }
+            | Self::GrowLive { .. }
+            | Self::KeepPart { .. }
+            | Self::DropPart { .. }
+            | Self::Send { .. }
+            | Self::Receive { .. }
+            | Self::Host(_)
+            | Self::ProveNetwork { .. }
+            | Self::Launch(_)
+            | Self::Stop { .. }
+            | Self::Reset { .. } => Vec::new(),
         }
     }
 
@@ -97,10 +133,13 @@ impl Action {
     /// Whether its effect survives a reboot of the host: changes of pools and files do; changes of mounts, interfaces and
     /// VMs do not, and read-only actions have no effect. A seed is recreated at each start.
     pub fn outlives_the_host(&self) -> bool {
-        match self {
-            Self::CheckFiles { .. } | Self::ReadFile { .. } | Self::VerifyImage { .. } | Self::WriteSeed(_) => false,
-            _ => !self.changes().is_empty() || !self.files().is_empty(),
-        }
+        let is_seed = matches!(self, Self::WriteSeed(_));
+        !is_seed && !self.only_reads_files() && (!self.changes().is_empty() || !self.files().is_empty())
+    }
+
+    /// Whether it only reads the files that [`Self::files`] lists.
+    pub fn only_reads_files(&self) -> bool {
+        matches!(self, Self::CheckFiles { .. } | Self::ReadFile { .. } | Self::VerifyImage { .. })
     }
 
     /// The datasets with contents that it reads or writes, including those that it creates: encrypted ones need their keys

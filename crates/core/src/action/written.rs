@@ -19,7 +19,59 @@ impl Action {
                     Err(why) => vec![(disc.path.clone(), format!("{why}\n"))],
                 }
             }
-            _ => Vec::new(),
+            Self::Verify { .. }
+            | Self::CreateDataset { .. }
+            | Self::CreateVolume { .. }
+            | Self::ResizeVolume { .. }
+            | Self::CloneDataset { .. }
+            | Self::Change { .. }
+            | Self::Snapshot { .. }
+            | Self::MarkSnapshot { .. }
+            | Self::Rollback { .. }
+            | Self::Rename { .. }
+            | Self::RenameVolume { .. }
+            | Self::DestroySnapshot { .. }
+            | Self::LeaveToClones { .. }
+            | Self::DestroyDataset { .. }
+            | Self::DestroyTree { .. }
+            | Self::Promote { .. }
+            | Self::Mount { .. }
+            | Self::Borrow { .. }
+            | Self::LetGo { .. }
+            | Self::Forget { .. }
+            | Self::Unmount { .. }
+            | Self::SetReadonly { .. }
+            | Self::SetNative { .. }
+            | Self::Tame { .. }
+            | Self::DropSnapshot { .. }
+            | Self::SendReceive { .. }
+            | Self::ReadFile { .. }
+            | Self::MakeFolder { .. }
+            | Self::DropFolder { .. }
+            | Self::WriteFile { .. }
+            | Self::ChangeDisc { .. }
+            | Self::MakeDisk { .. }
+            | Self::GrowDisk { .. }
+            | Self::GrowLive { .. }
+            | Self::ShrinkDisk { .. }
+            | Self::CopyDisk { .. }
+            | Self::RenameFile { .. }
+            | Self::RemoveFile { .. }
+            | Self::CopyVariables { .. }
+            | Self::SetAside { .. }
+            | Self::RestoreFiles { .. }
+            | Self::CheckFiles { .. }
+            | Self::KeepPart { .. }
+            | Self::DropPart { .. }
+            | Self::ImportImage { .. }
+            | Self::VerifyImage { .. }
+            | Self::Send { .. }
+            | Self::Receive { .. }
+            | Self::Host(_)
+            | Self::ProveNetwork { .. }
+            | Self::Launch(_)
+            | Self::Stop { .. }
+            | Self::Reset { .. } => Vec::new(),
         }
     }
 }

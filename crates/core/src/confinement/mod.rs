@@ -8,54 +8,27 @@ mod jail;
 
 pub use jail::{Jail, Reach};
 
-use crate::value::{BadValue, printable, serde_by_text};
+use crate::value::{choices, printable};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
-/// How far a hypervisor process is confined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Level {
-    /// It runs as root, without confinement.
-    #[default]
-    Off,
-    /// It runs as its own user without capabilities, and filters its own system calls.
-    User,
-    /// In addition, it can access nothing of the host except what it needs.
-    Full,
+choices! {
+    /// How far a hypervisor process is confined.
+    #[derive(PartialOrd, Ord, Default)]
+    Level: "is not a level of confinement" {
+        /// It runs as root, without confinement.
+        #[default]
+        Off = "off",
+        /// It runs as its own user without capabilities, and filters its own system calls.
+        User = "user",
+        /// In addition, it can access nothing of the host except what it needs.
+        Full = "full",
+    }
 }
 
 impl Level {
-    /// The values of the property, the default first.
-    pub const WORDS: &'static [&'static str] = &["full", "user", "off"];
-
-    /// The word that is stored and shown.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::User => "user",
-            Self::Off => "off",
-        }
-    }
+    /// The words, the strongest level first, which is the default.
+    pub const FROM_STRONGEST: &'static [&'static str] = &[Self::Full.word(), Self::User.word(), Self::Off.word()];
 }
-
-impl FromStr for Level {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        [Self::Full, Self::User, Self::Off]
-            .into_iter()
-            .find(|level| level.word() == text)
-            .ok_or_else(|| BadValue::new(text, "is not a level of confinement").hint("one of: full, user, off"))
-    }
-}
-
-impl std::fmt::Display for Level {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-serde_by_text!(Level);
 
 /// The confinement of one hypervisor process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

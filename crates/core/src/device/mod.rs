@@ -3,7 +3,7 @@
 //! Not here: rendering them for a hypervisor (`vmm`), and the properties that describe them (`property`).
 //!
 //! To add one: a type in the file of its family (or a new file), and a variant of [`Device`]; the compiler then lists the
-//! places that have to handle it: `word` and `paths` here, `vmm::check::device`, and the renderers `vmm::bhyve` and
+//! places that have to handle it: `needs` here, `vmm::check::device`, and the renderers `vmm::bhyve` and
 //! `vmm::qemu`.
 
 mod ahci;
@@ -11,6 +11,7 @@ mod disk;
 mod display;
 mod firmware;
 mod misc;
+mod needs;
 mod nic;
 mod nvme;
 mod passthru;
@@ -77,71 +78,4 @@ pub enum Device {
     Filler,
     /// Any other device of bhyve, in bhyve's notation.
     Raw(Raw),
-}
-
-impl Device {
-    /// Its name in messages: bhyve's name of the emulation.
-    pub fn word(&self) -> &str {
-        match self {
-            Self::HostBridge(HostBridge::Intel) | Self::Filler => "hostbridge",
-            Self::HostBridge(HostBridge::Amd) => "amd_hostbridge",
-            Self::Lpc => "lpc",
-            Self::Disk(disk) => match disk.bus {
-                DiskBus::VirtioBlk => "virtio-blk",
-                DiskBus::AhciHd(_) => "ahci-hd",
-                DiskBus::Nvme(_) => "nvme",
-            },
-            Self::RamDisk(_) => "nvme",
-            Self::Optical(_) => "ahci-cd",
-            Self::Ahci(_) => "ahci",
-            Self::Scsi(_) => "virtio-scsi",
-            Self::Nic(nic) => match nic.model {
-                NicModel::VirtioNet => "virtio-net",
-                NicModel::E1000 => "e1000",
-            },
-            Self::Rng => "virtio-rnd",
-            Self::Share(_) => "virtio-9p",
-            Self::Console(_) => "virtio-console",
-            Self::Input(_) => "virtio-input",
-            Self::FrameBuffer(_) => "fbuf",
-            Self::Tablet => "xhci",
-            Self::Hda(_) => "hda",
-            Self::Passthru(_) => "passthru",
-            Self::Uart(_) => "uart",
-            Self::Raw(raw) => raw.emulation(),
-        }
-    }
-
-    /// The host's paths that it opens, in no particular order.
-    pub fn paths(&self) -> Vec<&str> {
-        match self {
-            Self::HostBridge(_) | Self::Lpc | Self::RamDisk(_) | Self::Nic(_) | Self::Rng | Self::Tablet | Self::Filler => Vec::new(),
-            Self::Raw(raw) => raw.paths(),
-            Self::Disk(disk) => vec![&disk.backing.path],
-            Self::Optical(drive) => drive.medium.iter().map(|m| m.path.as_str()).collect(),
-            Self::Ahci(controller) => controller
-                .ports()
-                .iter()
-                .filter_map(|port| match port {
-                    AhciPort::Disk { backing, .. } => Some(backing),
-                    AhciPort::Optical(drive) => drive.medium.as_ref(),
-                })
-                .map(|backing| backing.path.as_str())
-                .collect(),
-            Self::Scsi(Scsi { behind, .. }) => match behind {
-                ScsiBehind::Ctl { device, .. } => device.as_deref().into_iter().collect(),
-                ScsiBehind::Targets(targets) => targets.iter().map(|t| t.backing.path.as_str()).collect(),
-            },
-            Self::Share(share) => vec![&share.path],
-            Self::Console(console) => console.ports.iter().map(|p| p.socket.as_str()).collect(),
-            Self::Input(input) => vec![&input.path],
-            Self::FrameBuffer(screen) => match &screen.listen {
-                VncListen::Unix(path) => vec![path],
-                VncListen::Tcp(_) => Vec::new(),
-            },
-            Self::Hda(sound) => sound.play.iter().chain(&sound.rec).map(String::as_str).collect(),
-            Self::Passthru(device) => device.rom.as_deref().into_iter().collect(),
-            Self::Uart(uart) => uart.end.path().into_iter().collect(),
-        }
-    }
 }

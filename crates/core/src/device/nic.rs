@@ -2,7 +2,7 @@
 //!
 //! Not here: creating taps and bridges (`os`), and the default MAC address of a NIC (`Mac::derived`).
 
-use crate::value::{BadValue, IfName, Mac};
+use crate::value::{BadValue, IfName, Mac, choices};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -23,13 +23,14 @@ pub struct Nic {
     pub bootindex: Option<u32>,
 }
 
-/// The model of a NIC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NicModel {
-    /// `virtio-net`.
-    VirtioNet,
-    /// Intel's 82545.
-    E1000,
+choices! {
+    /// The model of a NIC.
+    NicModel: "is not a model of a NIC" {
+        /// `virtio-net`.
+        VirtioNet = "virtio-net",
+        /// Intel's 82545.
+        E1000 = "e1000",
+    }
 }
 
 /// The host's back end of a NIC.

@@ -1,7 +1,7 @@
 //! The records of a guest's disks one by one, so that a value that cannot be read hides neither the disk nor the others.
 
 use super::read::Reader;
-use super::{DiskKind, DiskSpec, Guest};
+use super::{Bus, DiskKind, DiskSpec, Guest};
 use crate::device::derived_serial;
 use crate::error::Problem;
 use crate::property::keys::{self, DiskKey};
@@ -36,11 +36,9 @@ pub(super) fn record(guest: &Guest, number: u16) -> DiskRecord {
     let key = |part| keys::disk(number, part);
     let mut invalid = Vec::new();
     let mut note = |part, problem| invalid.push((part, problem));
-    let kind = read.word(&key(DiskKey::Kind)).map_err(|problem| note(DiskKey::Kind, problem));
-    let kind = match kind.as_deref() {
-        Ok("zvol") => DiskKind::Zvol,
-        Ok("attached") => DiskKind::Attached,
-        Ok(_) => DiskKind::Raw,
+    let kind = read.parsed(&key(DiskKey::Kind)).map_err(|problem| note(DiskKey::Kind, problem));
+    let kind = match kind {
+        Ok(kind) => kind,
         Err(()) if guest.settings.value(&key(DiskKey::Source)).is_some() => DiskKind::Attached,
         Err(()) => DiskKind::Raw,
     };
@@ -51,7 +49,7 @@ pub(super) fn record(guest: &Guest, number: u16) -> DiskRecord {
         kind,
         source: source.flatten(),
         size: optional(DiskKey::Size).and_then(|size| size.parse().ok()),
-        bus: optional(DiskKey::Bus).unwrap_or_else(|| "virtio-blk".to_owned()),
+        bus: optional(DiskKey::Bus).and_then(|bus| bus.parse().ok()).unwrap_or(Bus::VirtioBlk),
         options: optional(DiskKey::Options),
         serial: optional(DiskKey::Serial).unwrap_or_else(|| derived_serial(guest.uuid, number)),
         pci: optional(DiskKey::Pci),

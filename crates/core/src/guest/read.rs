@@ -1,9 +1,10 @@
 //! Converts stored values to typed ones. They may have been written by `zfs set`, so each is validated again.
 
 use super::Guest;
-use super::spec::{Accel, Backend, DiskSpec, Loader, NetSpec, Revert, RevertAt, ScreenSpec, Spec};
+use super::spec::{Backend, DiskSpec, NetSpec, Revert, ScreenSpec, Spec};
 use crate::error::{Problem, Result};
-use crate::launch::{OnEnd, Policy};
+use crate::launch::Policy;
+use crate::property::choices::{Clock, Mouse};
 use crate::property::keys::{self, NetKey};
 use crate::property::kind::AUTO;
 use crate::property::settings::Source;
@@ -31,12 +32,7 @@ impl Guest {
         Ok(Spec {
             cpu: (read.parsed(keys::CPU)?, read.parsed(keys::CPU_SOCKETS)?, read.parsed(keys::CPU_THREADS)?),
             ram: read.parsed(keys::RAM)?,
-            loader: match read.word(keys::LOADER)?.as_str() {
-                "bios" => Loader::Bios,
-                "bhyveload" => Loader::Bhyveload,
-                "grub-bhyve" => Loader::GrubBhyve,
-                _ => Loader::Uefi,
-            },
+            loader: read.parsed(keys::LOADER)?,
             firmware: Some(read.word(keys::FIRMWARE)?).filter(|name| name != AUTO).map(|name| name.parse()).transpose()?,
             grub_root: Some(read.word(keys::GRUB_ROOT)?).filter(|root| root != AUTO),
             loader_timeout: read.parsed(keys::LOADER_TIMEOUT)?,
@@ -44,14 +40,10 @@ impl Guest {
             serial: read.numbered("com")?,
             tpm: read.optional(keys::TPM)?,
             fw_cfg: read.numbered("fw_cfg")?,
-            accel: match read.word(keys::ACCEL)?.as_str() {
-                "kvm" => Accel::Kvm,
-                "tcg" => Accel::Tcg,
-                _ => Accel::Auto,
-            },
+            accel: read.parsed(keys::ACCEL)?,
             confine: read.parsed(keys::CONFINE)?,
             confine_uids: read.parsed(keys::CONFINE_UIDS)?,
-            utc: read.word(keys::RTC)? == "utc",
+            utc: read.parsed::<Clock>(keys::RTC)? == Clock::Utc,
             pc: Pc {
                 acpi: read.word(keys::ACPI)? == "yes",
                 exit_on_hlt: read.word(keys::VMEXIT_ON_HLT)? == "yes",
@@ -65,21 +57,13 @@ impl Guest {
             pcidevs: read.numbered("pcidev_")?,
             screen: read.screen()?,
             policy: Policy {
-                on_reboot: read.on_end(keys::ON_REBOOT)?,
-                on_crash: read.on_end(keys::ON_CRASH)?,
+                on_reboot: read.parsed(keys::ON_REBOOT)?,
+                on_crash: read.parsed(keys::ON_CRASH)?,
                 stop_timeout: read.parsed(keys::STOP_TIMEOUT)?,
             },
             console_log_limit: read.parsed(keys::CONSOLE_LOG_LIMIT)?,
             eject: read.parsed(keys::EJECT)?,
-            revert: Revert {
-                snapshot: read.optional(keys::REVERT_TO)?.map(|s| s.parse()).transpose()?,
-                at: match read.word(keys::REVERT_AT)?.as_str() {
-                    "start" => RevertAt::Start,
-                    "reboot" => RevertAt::Reboot,
-                    "both" => RevertAt::Both,
-                    _ => RevertAt::Off,
-                },
-            },
+            revert: Revert { snapshot: read.optional(keys::REVERT_TO)?.map(|s| s.parse()).transpose()?, at: read.parsed(keys::REVERT_AT)? },
         })
     }
 }
@@ -115,7 +99,7 @@ impl Reader<'_> {
         })
     }
 
-    fn parsed<T: FromStr>(&self, key: &str) -> Result<T> {
+    pub(super) fn parsed<T: FromStr>(&self, key: &str) -> Result<T> {
         let text = self.word(key)?;
         text.parse().map_err(|_| Problem::bug(format!("`{key}` allows `{text}`, which its reader does not")).on(key))
     }
@@ -128,10 +112,6 @@ impl Reader<'_> {
     /// The values of a numbered key, by number.
     fn numbered(&self, key: &str) -> Result<Vec<(u16, String)>> {
         self.guest.settings.numbers(key).into_iter().map(|n| Ok((n, self.word(&format!("{key}{n}"))?))).collect()
-    }
-
-    fn on_end(&self, key: &str) -> Result<OnEnd> {
-        Ok(if self.word(key)? == "restart" { OnEnd::Restart } else { OnEnd::Stop })
     }
 
     fn disk(&self, number: u16) -> Result<DiskSpec> {
@@ -161,15 +141,9 @@ impl Reader<'_> {
         };
         Ok(NetSpec {
             number,
-            backend: match self.word(&key(NetKey::Backend))?.as_str() {
-                "user" => Backend::User,
-                "bridge" => Backend::Bridge,
-                "vale" => Backend::Vale,
-                "netgraph" => Backend::Netgraph,
-                _ => Backend::Auto,
-            },
+            backend: self.parsed(&key(NetKey::Backend))?,
             named: self.named_backend(number),
-            model: self.word(&key(NetKey::Model))?,
+            model: self.parsed(&key(NetKey::Model))?,
             bridge: bridge.parse()?,
             mac: match self.optional(&key(NetKey::Mac))? {
                 Some(mac) => mac.parse()?,
@@ -195,7 +169,7 @@ impl Reader<'_> {
             address: self.parsed(keys::VNC_ADDRESS)?,
             port: self.parsed(keys::VNC_PORT)?,
             size: crate::property::kind::resolution(&size).unwrap_or((1024, 768)),
-            tablet: self.word(keys::VNC_MOUSE)? == "usb3",
+            tablet: self.parsed::<Mouse>(keys::VNC_MOUSE)? == Mouse::Usb3,
         }))
     }
 }

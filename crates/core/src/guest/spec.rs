@@ -2,7 +2,10 @@
 //!
 //! To add a setting: a field here, filled from its key in `read`.
 
+pub use crate::property::choices::{Accel, Backend, Bus, DiskKind, Loader, RevertAt};
+
 use crate::confinement::Level;
+use crate::device::NicModel;
 use crate::launch::Policy;
 use crate::value::{IfName, ImageName, Mac, Size, SnapshotName, Vmm};
 use serde::Serialize;
@@ -71,43 +74,6 @@ pub struct Revert {
     pub at: RevertAt,
 }
 
-/// When a guest reverts to its snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevertAt {
-    /// Never.
-    Off,
-    /// Before each start, not at reboots.
-    Start,
-    /// At each of its reboots, not before a start.
-    Reboot,
-    /// At both.
-    Both,
-}
-
-/// How a guest boots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loader {
-    /// UEFI firmware.
-    Uefi,
-    /// QEMU's BIOS.
-    Bios,
-    /// bhyveload(8).
-    Bhyveload,
-    /// grub-bhyve.
-    GrubBhyve,
-}
-
-/// QEMU's accelerator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accel {
-    /// KVM if it works, otherwise emulation.
-    Auto,
-    /// KVM, or an error if it does not work.
-    Kvm,
-    /// Emulation.
-    Tcg,
-}
-
 /// One disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DiskSpec {
@@ -120,7 +86,7 @@ pub struct DiskSpec {
     /// Its recorded size.
     pub size: Option<Size>,
     /// The bus or controller that it is attached to.
-    pub bus: String,
+    pub bus: Bus,
     /// Options of its back end.
     pub options: Option<String>,
     /// Its serial number.
@@ -129,29 +95,6 @@ pub struct DiskSpec {
     pub pci: Option<String>,
     /// A description.
     pub description: Option<String>,
-}
-
-/// The kind of a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DiskKind {
-    /// A file in the guest's file system.
-    Raw,
-    /// A volume below the guest.
-    Zvol,
-    /// An existing file, volume or device elsewhere that chyves only uses.
-    Attached,
-}
-
-impl DiskKind {
-    /// The word that is stored.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Zvol => "zvol",
-            Self::Attached => "attached",
-        }
-    }
 }
 
 /// The name of disk `number`'s file or volume. An attached disk has none in the pool; its number is used.
@@ -172,7 +115,7 @@ pub struct NetSpec {
     /// The back end that its settings imply without naming it: a bridge, a tap or a VLAN implies `bridge`.
     pub named: Option<Backend>,
     /// Its device model.
-    pub model: String,
+    pub model: NicModel,
     /// Its bridge, if the back end is one.
     pub bridge: IfName,
     /// Its MAC address.
@@ -193,35 +136,6 @@ pub struct NetSpec {
     pub queues: u16,
     /// Whether the guest may start without its network.
     pub optional: bool,
-}
-
-/// How a NIC reaches the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    /// The one that the other settings imply, else the hypervisor's default.
-    Auto,
-    /// The hypervisor's built-in user network.
-    User,
-    /// A tap on a bridge.
-    Bridge,
-    /// A port of a VALE switch.
-    Vale,
-    /// A hook of a netgraph node.
-    Netgraph,
-}
-
-impl Backend {
-    /// The word that is stored.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::User => "user",
-            Self::Bridge => "bridge",
-            Self::Vale => "vale",
-            Self::Netgraph => "netgraph",
-        }
-    }
 }
 
 /// How a NIC reaches the network under this hypervisor. With `auto`, the backend that the other settings imply is used, or

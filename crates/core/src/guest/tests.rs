@@ -106,7 +106,7 @@ fn an_invalid_record_of_a_disk_hides_neither_the_disk_nor_others() {
     let records = guest.disk_records();
     let invalid = |n: usize| records[n].invalid.iter().map(|(part, _)| *part).collect::<Vec<_>>();
     assert_eq!(invalid(0), [DiskKey::Kind, DiskKey::Size]);
-    assert_eq!((records[0].disk.size, records[0].disk.bus.as_str()), (None, "nvme"));
+    assert_eq!((records[0].disk.size, records[0].disk.bus), (None, Bus::Nvme));
     assert_eq!((invalid(1), records[1].disk.size), (vec![], Some(Size::bytes(1 << 20))));
     assert_eq!((invalid(2), records[2].disk.kind), (vec![DiskKey::Kind], DiskKind::Attached));
     assert_eq!(invalid(3), [DiskKey::Kind], "a kind that is not recorded is as unknown as one that cannot be read");

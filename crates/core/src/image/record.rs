@@ -2,9 +2,11 @@
 //!
 //! Not here: its request ([`super::Order`]), and parsing the record (`world::inventory`).
 
+pub use crate::property::choices::ImageKind;
+
 use crate::error::Result;
 use crate::value::{Dataset, ImageName, Size, SnapshotRef};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The recorded facts about an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,30 +63,9 @@ impl Image {
     }
 }
 
-/// The kind of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageKind {
-    /// A disk.
-    Disk,
-    /// An ISO.
-    Iso,
-    /// UEFI firmware.
-    Firmware,
-}
-
 impl ImageKind {
     /// The name of the file with the template of variables, beside the firmware's code.
     pub const VARS_FILE: &'static str = "vars.fd";
-
-    /// The word that is stored.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Disk => "disk",
-            Self::Iso => "iso",
-            Self::Firmware => "firmware",
-        }
-    }
 
     /// The noun that users see.
     pub const fn noun(self) -> &'static str {
@@ -102,11 +83,6 @@ impl ImageKind {
             Self::Iso => "an ISO",
             Self::Firmware => "firmware",
         }
-    }
-
-    /// Parses the stored word.
-    pub fn read(word: &str) -> Option<Self> {
-        [Self::Disk, Self::Iso, Self::Firmware].into_iter().find(|k| k.word() == word)
     }
 
     /// The name of the file in the image's dataset. A disk's file has the name of a guest's disk 0, so that a clone of the

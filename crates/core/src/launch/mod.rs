@@ -5,6 +5,8 @@
 
 pub mod guest_files;
 
+pub use crate::property::choices::OnEnd;
+
 use crate::cmd::Cmd;
 use crate::confinement::Confinement;
 use crate::value::{Dataset, FilePath, GuestName, Size, Vmm};
@@ -241,14 +243,4 @@ pub struct Policy {
     pub on_crash: OnEnd,
     /// Seconds that a `stop` waits for the guest to power off.
     pub stop_timeout: u32,
-}
-
-/// An action that follows the end of a VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnEnd {
-    /// Restart (after a crash with growing pauses and a limit).
-    Restart,
-    /// Clean up and stay off.
-    Stop,
 }

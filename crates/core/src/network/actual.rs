@@ -227,7 +227,28 @@ impl Actual {
                         after.interfaces.remove(&other);
                     }
                 }
-                _ => {}
+                Intent::LoadModule { .. }
+                | Intent::MakeTap { .. }
+                | Intent::RemoveTap { .. }
+                | Intent::DestroyVm { .. }
+                | Intent::RemoveJail { .. }
+                | Intent::Join { .. }
+                | Intent::MakeBridge { .. }
+                | Intent::MakeVlan { .. }
+                | Intent::MakePair { .. }
+                | Intent::MakeNode { .. }
+                | Intent::MarkNode { .. }
+                | Intent::Wire { .. }
+                | Intent::Describe { .. }
+                | Intent::SetMtu { .. }
+                | Intent::AddAddress { .. }
+                | Intent::RemoveAddress { .. }
+                | Intent::FilterVlans { .. }
+                | Intent::Forward { .. }
+                | Intent::LoadRules { .. }
+                | Intent::DropRules { .. }
+                | Intent::StartDhcp { .. }
+                | Intent::StopDhcp { .. } => {}
             }
         }
         after
@@ -287,7 +308,14 @@ impl Actual {
             IfKind::Vlan => true,
             // An end that is not visible was moved to a jail.
             IfKind::Pair => pair_of(name).and_then(|(_, other)| self.get(&other)).is_some_and(free),
-            _ => false,
+            IfKind::Bridge
+            | IfKind::Netgraph
+            | IfKind::Tap
+            | IfKind::Aggregate
+            | IfKind::Loopback
+            | IfKind::Wireless
+            | IfKind::Physical
+            | IfKind::Other => false,
         }
     }
 

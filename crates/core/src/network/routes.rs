@@ -51,11 +51,9 @@ pub fn read(os: Os, answer: &str, v6: bool) -> Result<Vec<(String, Route)>> {
 /// # Errors
 /// There is such a route.
 pub fn can_move<'a>(os: Os, intents: impl IntoIterator<Item = &'a Intent>) -> Result<()> {
-    let fixed = intents.into_iter().find_map(|intent| match intent {
-        Intent::SetAddresses { interface, routes_before, routes_after, .. } => {
-            routes_before.iter().chain(routes_after).find_map(|route| Some((interface, route, route.fixed.as_ref()?)))
-        }
-        _ => None,
+    let fixed = intents.into_iter().find_map(|intent| {
+        let Intent::SetAddresses { interface, routes_before, routes_after, .. } = intent else { return None };
+        routes_before.iter().chain(routes_after).find_map(|route| Some((interface, route, route.fixed.as_ref()?)))
     });
     fixed.map_or(Ok(()), |(interface, route, fixed)| Err(refused(os, interface, route, fixed)))
 }

@@ -7,11 +7,11 @@ use super::firmware::Firmware;
 use crate::cloudinit;
 use crate::device::{
     AhciDetails, Backing, BlockOptions, Device, DeviceClass, DeviceKey, Disk, DiskBus, FrameBuffer, GraphHook, NetBackend, Netgraph, Nic,
-    NicModel, NvmeDetails, Optical, Owner, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev,
+    NvmeDetails, Optical, Owner, PciPlace, ScreenSize, SerialEnd, UserNet, ValePort, Vga, VncListen, Want, add, parse_pcidev,
     parse_serial_end, resolve,
 };
 use crate::error::{Kind, Problem, Result};
-use crate::guest::{Backend, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, backend, disk_name};
+use crate::guest::{Backend, Bus, DiskKind, DiskSpec, Guest, Loader, NetSpec, Spec, backend, disk_name};
 use crate::os::HostFacts;
 use crate::property::keys;
 use crate::value::{BadValue, FilePath, IfName};
@@ -197,12 +197,9 @@ pub(super) fn place_to_keep(guest: &Guest, host: &HostFacts, key: DeviceKey, kep
 
 fn want(key: DeviceKey, kept: Option<PciPlace>, device: &Device) -> Want {
     let want = Want::new(key).kept(kept);
-    match device {
-        Device::Passthru(host) => match host.host {
-            crate::device::HostDevice::Address(address) => want.of_host(address),
-            crate::device::HostDevice::Ppt(_) => want,
-        },
-        _ => want,
+    match device.passed() {
+        Some(crate::device::HostDevice::Address(address)) => want.of_host(*address),
+        Some(crate::device::HostDevice::Ppt(_)) | None => want,
     }
 }
 
@@ -331,7 +328,7 @@ fn devices(guest: &Guest, spec: &Spec, host: &HostFacts, folder: &str, fresh: &F
 /// The seed as a read-only drive on a bus that the guest has a driver for: the one of its first disk.
 fn seed(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<Device> {
     let backing = Backing::file(seed_path(guest, host));
-    Ok(if spec.disks.first().is_none_or(|disk| disk.bus == "virtio-blk") {
+    Ok(if spec.disks.first().is_none_or(|disk| disk.bus == Bus::VirtioBlk) {
         let options = BlockOptions { ro: true, nodelete: true, ..BlockOptions::default() };
         Device::Disk(Disk { bus: DiskBus::VirtioBlk, backing, options, serial: cloudinit::LABEL.parse()? })
     } else {
@@ -362,10 +359,10 @@ fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str, loaded: 
     }
     let path = disk_path(guest, folder, disk);
     Ok(Disk {
-        bus: match disk.bus.as_str() {
-            "ahci-hd" => DiskBus::AhciHd(AhciDetails::default()),
-            "nvme" => DiskBus::Nvme(NvmeDetails::default()),
-            _ => DiskBus::VirtioBlk,
+        bus: match disk.bus {
+            Bus::AhciHd => DiskBus::AhciHd(AhciDetails::default()),
+            Bus::Nvme => DiskBus::Nvme(NvmeDetails::default()),
+            Bus::VirtioBlk => DiskBus::VirtioBlk,
         },
         backing: Backing::at(path),
         options,
@@ -375,7 +372,7 @@ fn disk(guest: &Guest, disk: &DiskSpec, host: &HostFacts, folder: &str, loaded: 
 
 fn nic(guest: &Guest, net: &NetSpec, host: &HostFacts) -> Result<Nic> {
     Ok(Nic {
-        model: if net.model == "e1000" { NicModel::E1000 } else { NicModel::VirtioNet },
+        model: net.model,
         backend: match backend(net, host.vmm) {
             Backend::User | Backend::Auto => NetBackend::User(UserNet { forwards: Vec::new() }),
             Backend::Bridge => NetBackend::Tap(super::network::attach::tap(guest, net)?),

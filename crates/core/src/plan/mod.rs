@@ -73,18 +73,16 @@ impl Plan {
     /// file system that existed before does not count: it may be rolled back a moment later, and a ZFS that unmounts
     /// asynchronously does not handle that correctly.
     pub fn is_settled_by_unmount(&self, index: usize) -> bool {
-        let mount = |step: &Action| match step {
-            Action::Mount { dataset } => Some((true, dataset.clone())),
-            Action::Borrow { dataset } | Action::Unmount { dataset } => Some((false, dataset.clone())),
-            _ => None,
+        let mount = |step: &Action| {
+            if let Action::Mount { dataset } = step {
+                return Some((true, dataset.clone()));
+            }
+            if let Action::Borrow { dataset } | Action::Unmount { dataset } = step { Some((false, dataset.clone())) } else { None }
         };
         let (before, after) = self.steps.split_at(index.min(self.steps.len()));
         let Some((true, mounted)) = before.iter().rev().find_map(mount) else { return false };
-        let is_new = before.iter().any(|step| match step {
-            Action::CreateDataset { dataset: made, .. } | Action::CloneDataset { to: made, .. } | Action::SendReceive { to: made, .. } => {
-                *made == mounted
-            }
-            _ => false,
+        let is_new = before.iter().any(|step| {
+            matches!(step, Action::CreateDataset { dataset: made, .. } | Action::CloneDataset { to: made, .. } | Action::SendReceive { to: made, .. } if *made == mounted)
         });
         is_new && matches!(after.iter().find(|s| mount(s).is_some()), Some(Action::Unmount { dataset }) if *dataset == mounted)
     }

@@ -19,22 +19,18 @@ pub fn refuse(world: &World, plan: &Plan) -> Result<()> {
 
 /// Whether the plan handles the foreign state itself: it adopts the guest, or receives an increment onto it.
 fn is_meant(plan: &Plan, guest: &Guest) -> bool {
-    plan.steps.iter().any(|step| match step {
-        Action::Change { on, set, .. } => *on == guest.dataset && set.iter().any(|(key, _)| key == keys::OWNER),
-        Action::Receive { into, .. } => *into == guest.dataset,
-        _ => false,
-    })
+    let is_adopted = |step: &Action| matches!(step, Action::Change { on, set, .. } if *on == guest.dataset && set.iter().any(|(key, _)| key == keys::OWNER));
+    let is_received = |step: &Action| matches!(step, Action::Receive { into, .. } if *into == guest.dataset);
+    plan.steps.iter().any(|step| is_adopted(step) || is_received(step))
 }
 
 fn changes(step: &Action, guest: &Guest) -> bool {
-    match step {
-        // These steps protect the host against the files of any guest.
-        Action::SetNative { .. } | Action::Tame { .. } => return false,
-        // chyves took this snapshot for clones; it is destroyed with the last of them.
-        Action::LeaveToClones { .. } => return false,
-        // These steps only read.
-        Action::CheckFiles { .. } | Action::ReadFile { .. } | Action::VerifyImage { .. } => return false,
-        _ => {}
+    // These steps protect the host against the files of any guest.
+    let protects = matches!(step, Action::SetNative { .. } | Action::Tame { .. });
+    // chyves took this snapshot for clones; it is destroyed with the last of them.
+    let is_left = matches!(step, Action::LeaveToClones { .. });
+    if protects || is_left || step.only_reads_files() {
+        return false;
     }
     let on_pool = step.changes().iter().any(|dataset| dataset.is_within(&guest.dataset));
     let below =

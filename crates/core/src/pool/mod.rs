@@ -3,41 +3,14 @@
 //! Not here: finding roots among the rows of `zfs` (`world::inventory`), and what follows from several of them
 //! ([`crate::world::World`]).
 
+pub use crate::property::choices::Role;
+
 use crate::error::{Problem, Result};
 use crate::property::keys;
 use crate::property::settings::OwnValues;
 use crate::value::Dataset;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// The role of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Contains images and global settings, besides guests.
-    Primary,
-    /// Contains guests.
-    Secondary,
-    /// Is not used.
-    Offline,
-}
-
-impl Role {
-    /// The word that is stored.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Secondary => "secondary",
-            Self::Offline => "offline",
-        }
-    }
-
-    /// Parses the stored word.
-    pub fn read(word: &str) -> Option<Self> {
-        [Self::Primary, Self::Secondary, Self::Offline].into_iter().find(|r| r.word() == word)
-    }
-}
 
 /// The root of chyves on one pool.
 #[derive(Debug, Clone, PartialEq, Eq)]

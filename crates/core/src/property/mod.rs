@@ -11,6 +11,7 @@
 //! reads it.
 
 pub mod catalog;
+pub mod choices;
 pub mod keys;
 pub mod kind;
 pub mod reach;

@@ -6,6 +6,7 @@
 //!
 //! To add a class: a variant of [`Reach`] and its words.
 
+use super::choices::Loader;
 use crate::confinement::{FIRST_UID, Level};
 use crate::device::{FwCfg, FwCfgContent, SerialEnd, Tpm, parse_serial_end};
 use serde::{Serialize, Serializer};
@@ -154,9 +155,9 @@ pub(super) fn confine(value: &str) -> Option<Reach> {
 
 /// How the guest boots: by a loader that runs on the host and reads what the guest wrote, or by firmware in the VM.
 pub(super) fn loader(value: &str) -> Option<Reach> {
-    match value {
-        "uefi" | "bios" => None,
-        _ => Some(Reach::RunsLoader),
+    match value.parse() {
+        Ok(Loader::Uefi | Loader::Bios) => None,
+        Ok(Loader::Bhyveload | Loader::GrubBhyve) | Err(_) => Some(Reach::RunsLoader),
     }
 }
 

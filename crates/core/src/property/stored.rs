@@ -31,7 +31,7 @@ pub fn key(shown: &str) -> Cow<'_, str> {
     if let Some(of) = shown.strip_prefix(keys::TRUSTED) {
         return match key(of) {
             Cow::Borrowed(same) if same == of => Cow::Borrowed(shown),
-            stored => Cow::Owned(format!("{}{stored}", keys::TRUSTED)),
+            stored @ (Cow::Borrowed(_) | Cow::Owned(_)) => Cow::Owned(format!("{}{stored}", keys::TRUSTED)),
         };
     }
     let bare = shown.strip_prefix(super::PREFIX).unwrap_or(shown);
@@ -44,7 +44,7 @@ pub fn shown_key(stored: &str) -> Cow<'_, str> {
     if let Some(of) = stored.strip_prefix(keys::TRUSTED) {
         return match shown_key(of) {
             Cow::Borrowed(same) if same == of => Cow::Borrowed(stored),
-            shown => Cow::Owned(format!("{}{shown}", keys::TRUSTED)),
+            shown @ (Cow::Borrowed(_) | Cow::Owned(_)) => Cow::Owned(format!("{}{shown}", keys::TRUSTED)),
         };
     }
     for (new, old) in KEYS {

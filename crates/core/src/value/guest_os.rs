@@ -97,7 +97,7 @@ impl NicAddress {
                     Some(why) => Err(BadValue { why: why.to_owned(), ..bad() }),
                     None => Ok(Self::Fixed(address, prefix)),
                 },
-                other => Ok(other),
+                other @ (Self::None | Self::Dhcp | Self::Auto) => Ok(other),
             },
         }
     }

@@ -3,6 +3,7 @@
 //! Not here: the values of properties (`property::kind`), which use these types. To add one: a file with the type,
 //! `FromStr`, `Display`, `serde` through its text form, and tests that printing and parsing are inverse.
 
+mod choice;
 mod cidr;
 mod dataset;
 mod file_path;
@@ -13,6 +14,7 @@ mod public_key;
 mod size;
 mod vmm;
 
+pub(crate) use choice::choices;
 pub use cidr::Cidr;
 pub use dataset::{Dataset, SnapshotRef};
 pub use file_path::FilePath;

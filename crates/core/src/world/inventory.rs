@@ -67,7 +67,7 @@ fn root(row: &Row) -> Result<Root, Problem> {
     let role = match row.own.get(keys::ROLE) {
         // A received role has no effect: the copy of a root is left alone until it gets a role on this host.
         Some(role) if role.received => Role::Offline,
-        Some(role) => Role::read(&role.value).ok_or_else(|| wrong("its role is not one".into()))?,
+        Some(role) => role.value.parse::<Role>().map_err(|_| wrong("its role is not one".into()))?,
         None => return Err(wrong("it has no role".into()).hint(format!("give it one: zfs set chyves:role=secondary {}", row.name))),
     };
     Ok(Root {
@@ -222,7 +222,7 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
     Some(Image {
         name: dataset.leaf().parse().ok().filter(|_| !WORKING.iter().any(|w| dataset.leaf().starts_with(w)))?,
         dataset: dataset.clone(),
-        kind: ImageKind::read(own(&row.own, keys::IMAGE_KIND)?)?,
+        kind: own(&row.own, keys::IMAGE_KIND)?.parse::<ImageKind>().ok()?,
         size: own(&row.own, keys::IMAGE_SIZE)?.parse().ok()?,
         used: used(row),
         sha256: text(keys::IMAGE_SHA256),

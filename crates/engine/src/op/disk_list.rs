@@ -126,7 +126,7 @@ impl Operation for DiskList {
                     kind: if stored(DiskKey::Kind).is_some() { there.kind(disk) } else { disk.kind }.into(),
                     size: disk.size.map(chyves_core::value::Size::get),
                     used: used(guest, records, disk, &space),
-                    bus: disk.bus.clone(),
+                    bus: disk.bus.to_string(),
                     options: disk.options.clone(),
                     serial: disk.serial.clone(),
                     pci: places.get(&disk.number).cloned().or_else(|| disk.pci.clone()),

@@ -6,7 +6,7 @@ use super::found::Found;
 use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
 use crate::action::{Action, Growth};
 use crate::error::{Problem, Result};
-use crate::guest::{DiskKind, DiskSpec, Guest, RunState};
+use crate::guest::{Bus, DiskKind, DiskSpec, Guest, RunState};
 use crate::plan::machine::disk_file;
 use crate::plan::stopped;
 use crate::value::{BadValue, DiskSize, Size};
@@ -59,12 +59,12 @@ const GRAIN: u64 = 128 << 10;
 /// How the disk grows in a running VM, if the hypervisor supports that.
 fn live(world: &World, guest: &Guest, disk: &DiskSpec) -> Option<Growth> {
     let runs = matches!(guest.state, RunState::Running | RunState::Paused { .. });
-    match (world.host.vmm, disk.bus.as_str(), disk.kind) {
+    match (world.host.vmm, disk.bus, disk.kind) {
         _ if !runs => None,
-        (Vmm::Qemu, "virtio-blk", _) => Some(Growth::Asked),
-        (Vmm::Bhyve, "virtio-blk", DiskKind::Zvol) => Some(Growth::OfVolume(volume(guest, disk.number))),
-        (Vmm::Bhyve, "virtio-blk", DiskKind::Raw | DiskKind::Attached) => Some(Growth::OfFile),
-        (Vmm::Qemu | Vmm::Bhyve, _, _) => None,
+        (Vmm::Qemu, Bus::VirtioBlk, _) => Some(Growth::Asked),
+        (Vmm::Bhyve, Bus::VirtioBlk, DiskKind::Zvol) => Some(Growth::OfVolume(volume(guest, disk.number))),
+        (Vmm::Bhyve, Bus::VirtioBlk, DiskKind::Raw | DiskKind::Attached) => Some(Growth::OfFile),
+        (Vmm::Qemu | Vmm::Bhyve, Bus::AhciHd | Bus::Nvme, _) => None,
     }
 }
 

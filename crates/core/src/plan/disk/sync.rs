@@ -76,7 +76,7 @@ fn recorded(guest: &Guest, record: &DiskRecord, seen: &Found) -> Result<Vec<Pair
     let disk = &record.disk;
     let size = match seen {
         Found::OtherKind(_, size) => *size,
-        other => other.size(guest, disk)?,
+        other @ (Found::Size(_) | Found::Missing | Found::NoDisk(_) | Found::Unknown(_)) => other.size(guest, disk)?,
     };
     let mut set = Vec::new();
     if record.lacks(DiskKey::Kind) || seen.kind(disk) != disk.kind {

@@ -146,9 +146,9 @@ fn bring_the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, int
 fn the_rest(facts: &Facts, new: &Facts, old: &BridgeSpec, to: &IfName, intents: &[Intent]) -> Option<Intent> {
     let was = facts.actual.get(old.name.as_str()).filter(|_| new.actual.get(old.name.as_str()).is_none())?;
     let mut before = new.actual.get(to.as_str()).map(Interface::assigned).unwrap_or_default();
-    before.extend(intents.iter().filter_map(|intent| match intent {
-        Intent::AddAddress { interface, address, .. } if interface == to => Some(Assigned { address: *address, detail: Detail::default() }),
-        _ => None,
+    before.extend(intents.iter().filter_map(|intent| {
+        let Intent::AddAddress { interface, address, .. } = intent else { return None };
+        (interface == to).then(|| Assigned { address: *address, detail: Detail::default() })
     }));
     let more: Vec<Assigned> = was.assigned().into_iter().filter(|a| !before.iter().any(|b| b.address == a.address)).collect();
     let routes_before = new.actual.routes_by(to.as_str());

@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
 use crate::confinement::{Level, Means};
-use crate::device::{Device, FrameBuffer, NetBackend, Nic, SerialEnd, VncListen};
+use crate::device::{Device, FrameBuffer, SerialEnd, VncListen};
 use crate::error::{Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec, backend};
 use crate::launch::{ConsoleEnd, Control, Launch, Opened, Prepare, SECRET_FILE};
@@ -81,7 +81,7 @@ pub(super) fn make(
         Problem::host_cant(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
     })?;
     let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
-    let given = machine.devices().values().filter_map(passed).chain(ports).collect();
+    let given = machine.devices().values().filter_map(|device| device.passed().map(ToString::to_string)).chain(ports).collect();
     let mut confinement = confinement::of(guest, spec, &machine, host)?;
     let mut notes: Vec<String> = back.note.into_iter().collect();
     let (rendered, control, console) = match host.vmm {
@@ -150,7 +150,7 @@ pub(super) fn make(
         networks: spec.nets.iter().any(|n| matches!(backend(n, host.vmm), Backend::Bridge | Backend::Netgraph)),
         given,
         frees_logs,
-        screen: machine.devices().values().find_map(screen_of),
+        screen: machine.devices().values().filter_map(Device::display).find_map(tcp_address),
         descriptors,
         opens,
         confinement,
@@ -166,7 +166,7 @@ pub(super) fn make(
 
 /// bhyve creates the sockets of a virtio console but does not remove them, and fails if they exist.
 fn remove_sockets(machine: &Machine, occasion: Occasion, before: &mut Vec<Prepare>, after: &mut Vec<Cmd>) {
-    for socket in machine.devices().values().flat_map(sockets) {
+    for socket in machine.devices().values().flat_map(Device::sockets) {
         let remove = Cmd::new("rm", ["-f", socket]);
         if occasion != Occasion::Start {
             before.push(Prepare { cmd: remove.clone(), may_fail: true, timeout: 10, loads: false });
@@ -187,7 +187,7 @@ fn taps_up(guest: &Guest, spec: &Spec, machine: &Machine, host: &HostFacts) -> R
         let may_fail = !made.iter().any(|own| own.as_str() == tap);
         Prepare { cmd: Cmd::new("ifconfig", [tap, "up"]), may_fail, timeout: 10, loads: false }
     };
-    Ok(machine.devices().values().filter_map(tap_of).map(up).collect())
+    Ok(machine.devices().values().filter_map(Device::tap).map(up).collect())
 }
 
 /// A warning for a display that stays blank: UEFI firmware sets up bhyve's frame buffer, but this guest boots with a loader
@@ -218,22 +218,6 @@ fn borrowed<'a>(images: impl Iterator<Item = &'a Loaded>) -> Vec<Dataset> {
     all.into_iter().cloned().collect()
 }
 
-/// The sockets that the hypervisor creates for a device.
-fn sockets(device: &Device) -> Vec<&str> {
-    match device {
-        Device::Console(console) => console.ports.iter().map(|port| port.socket.as_str()).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The tap of a device, whoever created it.
-fn tap_of(device: &Device) -> Option<&str> {
-    match device {
-        Device::Nic(Nic { backend: NetBackend::Tap(tap), .. }) => Some(tap.as_str()),
-        _ => None,
-    }
-}
-
 /// The file that contains the display's password.
 fn secret_file(run: &str) -> String {
     format!("{run}/{SECRET_FILE}")
@@ -241,25 +225,14 @@ fn secret_file(run: &str) -> String {
 
 /// The password of a display.
 fn password_of(device: &Device) -> Option<String> {
-    match device {
-        Device::FrameBuffer(screen) => screen.password.as_ref().map(|password| password.reveal().to_owned()),
-        _ => None,
-    }
+    device.display()?.password.as_ref().map(|password| password.reveal().to_owned())
 }
 
-/// The address of a VNC display.
-fn screen_of(device: &Device) -> Option<SocketAddr> {
-    match device {
-        Device::FrameBuffer(FrameBuffer { listen: VncListen::Tcp(at), .. }) => Some(*at),
-        _ => None,
-    }
-}
-
-/// The host's device that is passed through as this device.
-fn passed(device: &Device) -> Option<String> {
-    match device {
-        Device::Passthru(device) => Some(device.host.to_string()),
-        _ => None,
+/// The address of a VNC display, if it is not on a UNIX socket.
+fn tcp_address(display: &FrameBuffer) -> Option<SocketAddr> {
+    match display.listen {
+        VncListen::Tcp(at) => Some(at),
+        VncListen::Unix(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows of disks.
 
 use super::BASE;
+use crate::property::choices::{Bus, DiskKind};
 use crate::property::kind::Kind;
 use crate::property::reach::{Reach, Reaches};
 use crate::property::{Access, Effect, Property, Scope, Unset};
@@ -9,7 +10,7 @@ use crate::property::{Access, Effect, Property, Scope, Unset};
 pub(super) static ROWS: &[Property] = &[
     Property {
         key: "disk{n}.kind",
-        kind: Kind::Choice(&["raw", "zvol", "attached"]),
+        kind: Kind::Choice(DiskKind::WORDS),
         scope: Scope::GuestOnly,
         access: Access::Kept("`chyves create` and `chyves disk`"),
         summary: "what disk n is",
@@ -38,7 +39,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "disk{n}.bus",
-        kind: Kind::Choice(&["virtio-blk", "ahci-hd", "nvme"]),
+        kind: Kind::Choice(Bus::WORDS),
         unset: Unset::Value("virtio-blk"),
         summary: "what disk n is attached to",
         detail: "virtio-blk is the quickest; ahci-hd works with every guest; nvme suits Windows. QEMU pauses a guest that cannot write a disk, but not for one on nvme.",

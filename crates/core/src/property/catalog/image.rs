@@ -1,6 +1,7 @@
 //! Rows of images.
 
 use super::BASE;
+use crate::property::choices::ImageKind;
 use crate::property::kind::Kind;
 use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope};
@@ -13,7 +14,7 @@ const IMAGE: Property =
 pub(super) static ROWS: &[Property] = &[
     Property {
         key: "image.kind",
-        kind: Kind::Choice(&["disk", "iso", "firmware"]),
+        kind: Kind::Choice(ImageKind::WORDS),
         summary: "what the image is",
         detail: "Detected from its content at import.",
         ..IMAGE

@@ -1,6 +1,7 @@
 //! Rows of a guest's life cycle: start at boot, stop, reboot, crash, media, console.
 
 use super::BASE;
+use crate::property::choices::{OnEnd, RevertAt};
 use crate::property::kind::Kind;
 use crate::property::reach::{self, Reaches};
 use crate::property::{Effect, Property, Unset};
@@ -30,7 +31,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "on_reboot",
-        kind: Kind::Choice(&["restart", "stop"]),
+        kind: Kind::Choice(OnEnd::WORDS),
         unset: Unset::Value("restart"),
         summary: "what follows the guest's own reboot",
         detail: "restart starts it again with its settings as they are then; stop leaves it off.",
@@ -39,7 +40,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "on_crash",
-        kind: Kind::Choice(&["stop", "restart"]),
+        kind: Kind::Choice(&[OnEnd::Stop.word(), OnEnd::Restart.word()]),
         unset: Unset::Value("stop"),
         summary: "what follows a crash",
         detail: "A crash is a triple fault, an error of the hypervisor or its death by a signal. restart tries again with growing pauses and gives up after a few crashes in a row; the state is then crashed.",
@@ -66,7 +67,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "revert_to_snapshot_method",
-        kind: Kind::Choice(&["off", "start", "reboot", "both"]),
+        kind: Kind::Choice(RevertAt::WORDS),
         unset: Unset::Value("off"),
         summary: "when the guest goes back to revert_to_snapshot",
         detail: "start is before each `chyves start` and at no reboot; reboot is after each reboot of the guest. What was written since the snapshot is lost. A guest that cannot go back is not started, or ends as crashed.",

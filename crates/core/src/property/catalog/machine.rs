@@ -1,6 +1,7 @@
 //! Rows of the VM itself: processors, memory, boot, arguments, other devices.
 
 use super::{BASE, KEPT};
+use crate::property::choices::{Accel, Clock, Loader};
 use crate::property::kind::Kind;
 use crate::property::reach::{self, Reach, Reaches};
 use crate::property::{Access, Property, Unset};
@@ -56,7 +57,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "loader",
-        kind: Kind::Choice(&["uefi", "bios", "bhyveload", "grub-bhyve"]),
+        kind: Kind::Choice(Loader::WORDS),
         unset: Unset::Value("uefi"),
         summary: "how the guest boots",
         detail: "uefi works on both hypervisors and keeps the firmware's variables with the guest. bios is QEMU's alone; bhyveload (FreeBSD guests) and grub-bhyve are bhyve's alone: programs of the host that read the guest's disks as root, in the jail of its bhyve where there is one.",
@@ -133,7 +134,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "accel",
-        kind: Kind::Choice(&["auto", "kvm", "tcg"]),
+        kind: Kind::Choice(Accel::WORDS),
         unset: Unset::Value("auto"),
         summary: "how QEMU runs the guest's instructions",
         detail: "auto takes KVM where it really runs guests, which is tried once after each boot of the host, and emulation (tcg) elsewhere. kvm makes its absence an error. bhyve ignores it.",
@@ -142,7 +143,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "confine",
-        kind: Kind::Choice(crate::confinement::Level::WORDS),
+        kind: Kind::Choice(crate::confinement::Level::FROM_STRONGEST),
         unset: Unset::Value("full"),
         summary: "how far the hypervisor process is confined",
         detail: "full: as its own unprivileged user without capabilities, with a system call filter, in namespaces that contain only its program, libraries and devices. user: the same without the namespaces. off: as root. What is not possible on this host falls back to the strongest level that is. A guest whose QEMU opens files, folders or devices of the host by itself (fw_cfg, virtio-9p, passthrough, serial ports, TPM) runs at the level full instead of user, and where that is impossible as root with the capabilities for files alone. `chyves start` and `chyves info` then state the reason, `chyves doctor` what the host can do. Disks, ISOs, taps and sockets are opened by chyves and passed on as descriptors at every level.",
@@ -160,7 +161,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "rtc",
-        kind: Kind::Choice(&["utc", "localtime"]),
+        kind: Kind::Choice(Clock::WORDS),
         unset: Unset::Value("utc"),
         summary: "what the guest's clock chip shows",
         detail: "Windows expects localtime, everything else utc.",

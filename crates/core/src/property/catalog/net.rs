@@ -1,6 +1,8 @@
 //! Rows of NICs and of their back ends.
 
 use super::BASE;
+use crate::device::NicModel;
+use crate::property::choices::Backend;
 use crate::property::kind::Kind;
 use crate::property::reach::{self, Reach, Reaches};
 use crate::property::{Property, Scope, Unset};
@@ -18,7 +20,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "net{n}.backend",
-        kind: Kind::Choice(&["auto", "user", "bridge", "vale", "netgraph"]),
+        kind: Kind::Choice(Backend::WORDS),
         unset: Unset::Value("auto"),
         summary: "how NIC n reaches the network",
         detail: "user is a user-mode network of the hypervisor, outward only, without privileges on the host; bridge is a tap on a bridge of the host; vale is a port of a VALE switch and netgraph a hook of a netgraph node, both on FreeBSD alone; auto is what the other settings of the NIC name: bridge where a bridge, a tap or a VLAN is set, at whatever level, netgraph or vale where those are; where none is, user on QEMU and bridge on bhyve.",
@@ -27,7 +29,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "net{n}.model",
-        kind: Kind::Choice(&["virtio-net", "e1000"]),
+        kind: Kind::Choice(NicModel::WORDS),
         unset: Unset::Value("virtio-net"),
         summary: "the kind of NIC n",
         detail: "virtio-net is the quickest; e1000 works with every guest.",

@@ -1,6 +1,7 @@
 //! Rows of pools.
 
 use super::BASE;
+use crate::property::choices::Role;
 use crate::property::kind::Kind;
 use crate::property::reach::Reaches;
 use crate::property::{Access, Effect, Property, Scope, Unset};
@@ -20,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
     },
     Property {
         key: "role",
-        kind: Kind::Choice(&["primary", "secondary", "offline"]),
+        kind: Kind::Choice(Role::WORDS),
         summary: "what the pool is to chyves",
         detail: "The primary pool also holds images and global settings; an offline one is ignored.",
         ..POOL

@@ -1,6 +1,7 @@
 //! Rows of the guest's display.
 
 use super::BASE;
+use crate::property::choices::Mouse;
 use crate::property::kind::Kind;
 use crate::property::reach::{self, Reaches};
 use crate::property::{Property, Unset};
@@ -50,7 +51,7 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "vnc_mouse",
         aliases: &["uefi_vnc_mouse_type"],
-        kind: Kind::Choice(&["ps2", "usb3"]),
+        kind: Kind::Choice(Mouse::WORDS),
         unset: Unset::Value("usb3"),
         summary: "the pointer that the display has",
         detail: "usb3 is a tablet, whose pointer follows yours; ps2 is for guests without a driver for it.",

@@ -6,7 +6,7 @@
 use super::feature::{Arch, Feature};
 use super::{BhyveHost, extra};
 use crate::console::terminal;
-use crate::device::{AhciPort, Device, HostDevice, NetBackend, Nic, ScreenSize, ScsiBehind, SerialEnd, Tpm, VncListen};
+use crate::device::{Device, HostDevice, NetBackend, Nic, ScreenSize, ScsiBehind, SerialEnd, Tpm, VncListen};
 use crate::error::{Problem, did_you_mean};
 use crate::vmm::machine::{Boot, Machine};
 
@@ -22,18 +22,8 @@ pub(super) fn needs_fw_cfg(machine: &Machine) -> bool {
 }
 
 fn has_bootindex(device: &Device) -> bool {
-    match device {
-        Device::Disk(disk) => disk.options.bootindex.is_some(),
-        Device::Optical(drive) => drive.bootindex.is_some(),
-        Device::Ahci(controller) => controller.ports().iter().any(|port| match port {
-            AhciPort::Disk { options, .. } => options.bootindex.is_some(),
-            AhciPort::Optical(drive) => drive.bootindex.is_some(),
-        }),
-        Device::Scsi(controller) => controller.bootindex.is_some(),
-        Device::Passthru(device) => device.bootindex.is_some(),
-        // Only QEMU supports a boot index of NICs; here it is left out.
-        _ => false,
-    }
+    // Only QEMU supports a boot index of NICs; here it is left out.
+    !matches!(device, Device::Nic(_)) && !device.bootindexes().is_empty()
 }
 
 /// Everything about the VM that the host's bhyve does not support.

@@ -3,7 +3,7 @@
 //!
 //! Not here: nodes in /dev other than disks, which only root can rename.
 
-use crate::device::{AhciPort, Device, FwCfgContent};
+use crate::device::FwCfgContent;
 use crate::launch::{Opened, Opens};
 use crate::vmm::machine::{Boot, Machine};
 
@@ -18,19 +18,7 @@ pub fn of(machine: &Machine) -> Vec<Opens> {
         }
     };
     for device in machine.devices().values() {
-        match device {
-            Device::Disk(disk) => add(&disk.backing.path, !disk.options.ro, true),
-            Device::Optical(drive) => drive.medium.iter().for_each(|medium| add(&medium.path, false, true)),
-            Device::Ahci(controller) => {
-                for port in controller.ports() {
-                    match port {
-                        AhciPort::Disk { backing, options, .. } => add(&backing.path, !options.ro, true),
-                        AhciPort::Optical(drive) => drive.medium.iter().for_each(|medium| add(&medium.path, false, true)),
-                    }
-                }
-            }
-            _ => {}
-        }
+        device.media().into_iter().for_each(|(path, ro)| add(path, !ro, true));
     }
     let spec = machine.spec();
     match &spec.boot {

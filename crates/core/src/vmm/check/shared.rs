@@ -1,6 +1,6 @@
 //! What two devices of a VM cannot share: a disk, a network endpoint, an address, a boot index.
 
-use crate::device::{AhciPort, Device, NetBackend, ScsiBehind};
+use crate::device::{Device, NetBackend};
 use crate::error::Problem;
 use crate::value::printable;
 use crate::vmm::machine::Spec;
@@ -24,7 +24,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
         }
     }
     for (_, device) in &spec.devices {
-        for (path, ro) in disks(device) {
+        for (path, ro) in device.disks() {
             if if ro { written.contains(path) } else { read.contains(path) || written.contains(path) } {
                 found.push(
                     Problem::usage(format!("two disks of the VM are the same: {}", printable(path, 200)))
@@ -55,7 +55,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
             found
                 .push(Problem::usage(format!("the host's device {} is passed twice", device.host)).hint("unset one of the two pcidev_{n}"));
         }
-        for index in bootindexes(device) {
+        for index in device.bootindexes() {
             if !boots.insert(index) {
                 found.push(
                     Problem::usage(format!("two devices have the same boot order, bootindex {index}"))
@@ -63,32 +63,6 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Problem>) {
                 );
             }
         }
-    }
-}
-
-/// The paths of a device's disks, and whether each is opened read-only.
-fn disks(device: &Device) -> Vec<(&str, bool)> {
-    match device {
-        Device::Disk(disk) => vec![(&disk.backing.path, disk.options.ro)],
-        Device::Ahci(controller) => controller
-            .ports()
-            .iter()
-            .filter_map(|port| match port {
-                AhciPort::Disk { backing, options, .. } => Some((backing.path.as_str(), options.ro)),
-                AhciPort::Optical(_) => None,
-            })
-            .collect(),
-        Device::Scsi(scsi) => match &scsi.behind {
-            ScsiBehind::Targets(targets) => targets.iter().map(|t| (t.backing.path.as_str(), false)).collect(),
-            ScsiBehind::Ctl { .. } => Vec::new(),
-        },
-        Device::Raw(raw) if raw.is_disk() => {
-            let paths = raw.paths();
-            // If a device has several disks, it is unknown which one a lone `ro` applies to.
-            let ro = paths.len() == 1 && raw.has_word("ro");
-            paths.into_iter().map(|path| (path, ro)).collect()
-        }
-        _ => Vec::new(),
     }
 }
 
@@ -100,24 +74,4 @@ fn exclusive(backend: &NetBackend) -> Option<String> {
         NetBackend::Netgraph(node) => Some(format!("{}{}", node.path, node.peerhook)),
         NetBackend::User(_) => None,
     }
-}
-
-fn bootindexes(device: &Device) -> Vec<u32> {
-    let found: Vec<Option<u32>> = match device {
-        Device::Disk(disk) => vec![disk.options.bootindex],
-        Device::Optical(drive) => vec![drive.bootindex],
-        Device::Ahci(controller) => controller
-            .ports()
-            .iter()
-            .map(|port| match port {
-                AhciPort::Disk { options, .. } => options.bootindex,
-                AhciPort::Optical(drive) => drive.bootindex,
-            })
-            .collect(),
-        Device::Scsi(scsi) => vec![scsi.bootindex],
-        Device::Nic(nic) => vec![nic.bootindex],
-        Device::Passthru(device) => vec![device.bootindex],
-        _ => Vec::new(),
-    };
-    found.into_iter().flatten().collect()
 }

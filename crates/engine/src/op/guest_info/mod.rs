@@ -294,7 +294,7 @@ fn disk(disk: &guest::DiskSpec, disks: &Disks) -> GuestDisk {
             Found::Unknown(why) => Some(printable(why, 400)),
             Found::Size(_) | Found::OtherKind(..) | Found::Missing => None,
         },
-        bus: disk.bus.clone(),
+        bus: disk.bus.to_string(),
         serial: disk.serial.clone(),
         description: disk.description.clone(),
     }
@@ -311,7 +311,7 @@ fn nics(engine: &Engine, guest: &Guest, spec: &Spec, vmm: Vmm) -> Vec<Nic> {
         Nic {
             backend: backend.into(),
             auto: n.backend == guest::Backend::Auto,
-            model: n.model.clone(),
+            model: n.model.to_string(),
             mac: n.mac.to_string(),
             // Reported only if the NIC is attached to one.
             bridge: matches!(backend, guest::Backend::Bridge | guest::Backend::Netgraph).then(|| n.bridge.to_string()),

@@ -2,6 +2,7 @@
 
 use super::refuse::by_hand_commands;
 use super::{Work, tap};
+use crate::device::NicModel;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, NetSpec};
 use crate::network::{IfKind, LINUX_PORTS, MOST_UNITS, Mode, Proof};
@@ -95,7 +96,7 @@ impl Work<'_> {
                 .on(tap)
                 .hint("`chyves reclaim` removes what dead VMs left"));
         }
-        let queues = if net.model == "virtio-net" { net.queues } else { 1 };
+        let queues = if net.model == NicModel::VirtioNet { net.queues } else { 1 };
         self.done.intents.push(Intent::MakeTap { tap: tap.clone(), owner: owner.to_owned(), mtu, queues });
         Ok(())
     }

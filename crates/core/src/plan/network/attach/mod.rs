@@ -86,10 +86,11 @@ impl Attached {
             let text = moved.and_then(|m| serde_json::to_string(&m).ok()).unwrap_or_default();
             steps.push(Action::WriteFile { path: format!("{}/{bridge}", moved_folder(run_dir)).into(), text });
         }
-        let raised = self.intents.iter().filter_map(|intent| match intent {
-            Intent::SetUp { interface, uplink_of: Some(_) } => Some((interface.clone(), true)),
-            Intent::SetDown { interface } => Some((interface.clone(), false)),
-            _ => None,
+        let raised = self.intents.iter().filter_map(|intent| {
+            if let Intent::SetUp { interface, uplink_of: Some(_) } = intent {
+                return Some((interface.clone(), true));
+            }
+            if let Intent::SetDown { interface } = intent { Some((interface.clone(), false)) } else { None }
         });
         self.raised.extend(raised.collect::<Vec<_>>());
         if !self.raised.is_empty() {
@@ -131,9 +132,9 @@ pub fn put_folder(run_dir: &str) -> String {
 /// What the intents add to, or remove from, bridges of others.
 pub(super) fn put(actual: &Actual, intents: &[Intent]) -> Vec<(IfName, IfName, bool)> {
     let of_others = |bridge: &IfName| actual.get(bridge.as_str()).is_some_and(|b| !crate::network::is_ours(&b.mark));
-    let one = |intent: &Intent| match intent {
-        Intent::Join { bridge, member, .. } if of_others(bridge) => Some((bridge.clone(), member.clone(), true)),
-        _ => None,
+    let one = |intent: &Intent| {
+        let Intent::Join { bridge, member, .. } = intent else { return None };
+        of_others(bridge).then(|| (bridge.clone(), member.clone(), true))
     };
     intents.iter().filter_map(one).collect()
 }
@@ -152,18 +153,15 @@ pub fn moved_folder(run_dir: &str) -> String {
 /// The addresses that the intents move from uplinks to bridges.
 fn moved(intents: &[Intent]) -> Vec<(IfName, Option<Moved>)> {
     let taken = |member: &IfName| {
-        intents.iter().find_map(|intent| match intent {
-            Intent::SetAddresses { interface, before, after, routes_before, .. }
-                if interface == member && after.is_empty() && !before.is_empty() =>
-            {
-                Some(Moved { from: member.clone(), addresses: before.clone(), routes: routes_before.clone() })
-            }
-            _ => None,
+        intents.iter().find_map(|intent| {
+            let Intent::SetAddresses { interface, before, after, routes_before, .. } = intent else { return None };
+            let leaves = interface == member && after.is_empty() && !before.is_empty();
+            leaves.then(|| Moved { from: member.clone(), addresses: before.clone(), routes: routes_before.clone() })
         })
     };
-    let joined = intents.iter().filter_map(|intent| match intent {
-        Intent::Join { bridge, member, .. } => Some((bridge.clone(), Some(taken(member)?))),
-        _ => None,
+    let joined = intents.iter().filter_map(|intent| {
+        let Intent::Join { bridge, member, .. } = intent else { return None };
+        Some((bridge.clone(), Some(taken(member)?)))
     });
     joined.collect()
 }
@@ -372,9 +370,9 @@ impl Work<'_> {
             self.done.proofs.push(Proof::IsUp { interface: name.clone() });
         }
         if there.is_some_and(|b| !crate::network::is_ours(&b.mark)) {
-            let joined = intents.iter().filter_map(|i| match i {
-                Intent::Join { bridge, member, .. } => Some((bridge.clone(), member.clone(), None)),
-                _ => None,
+            let joined = intents.iter().filter_map(|i| {
+                let Intent::Join { bridge, member, .. } = i else { return None };
+                Some((bridge.clone(), member.clone(), None))
             });
             self.done.joined.extend(joined);
         }
