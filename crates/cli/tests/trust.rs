@@ -265,3 +265,48 @@ fn an_own_guest_that_came_by_zfs_receive_is_not_believed() {
     // The one that was here is what it was.
     assert_eq!((own(&host, "web", "qargs"), host.state("web").as_str()), (port, "stopped"));
 }
+
+/// Names that begin with chyves' own prefix twice must never come out of this program with the prefix once.
+#[test]
+fn a_name_with_two_prefixes_becomes_no_setting() {
+    let Some(host) = Host::new("trust::two-prefixes", With::Image) else { return };
+    let (program, _) = canary(&host);
+    host.ok("create base --image small loader=bios");
+    host.ok("clone -i base web");
+    let (web, this_host) = (host.dataset("web"), own(&host, "web", "owner"));
+    let attacks = [
+        ("owner", this_host),
+        ("uuid", "11111111-3110-4221-99ed-4dc624065305".into()),
+        ("qargs", format!("-netdev user,id=x,guestfwd=tcp:10.0.2.100:80-cmd:{program}")),
+        ("confine", "off".into()),
+        ("rcboot", "1".into()),
+        ("autostart", "1".into()),
+    ];
+    let options: Vec<String> = attacks.iter().map(|(key, value)| format!("chyves:chyves:{key}={value}")).collect();
+    // As a sender can write them: on the dataset, in a snapshot of chyves, and in the copy that others' snapshots are read from.
+    for option in &options {
+        host.sh("zfs", &["set", option, &web]);
+    }
+    let mut snapshot = vec!["snapshot", "-o", "chyves:snapshot.taken=2026-11-30T19:23:50Z"];
+    snapshot.extend(options.iter().flat_map(|option| ["-o", option.as_str()]));
+    let kept = format!("chyves:uuid={}", own(&host, "web", "uuid"));
+    let then = format!("{web}@then");
+    snapshot.extend(["-o", kept.as_str(), then.as_str()]);
+    host.sh("zfs", &snapshot);
+    let stream = host.command("zfs").args(["send", "-R", &then]).output().unwrap().stdout;
+    host.ok("delete web --yes --now");
+    received(&host, &stream, "evil");
+    let evil = host.dataset("evil");
+    let local = host.sh("zfs", &["get", "-H", "-s", "local", "-o", "property,value", "all", &evil]);
+    for (key, value) in &attacks {
+        assert!(!local.contains(&format!("chyves:{key}\t{value}")), "{key}: {local}");
+    }
+    host.chyves("start evil").ends(4).says("foreign");
+    host.ok("adopt evil --new-identity");
+    host.ok("clone evil copy");
+    for guest in ["evil", "copy"] {
+        for key in ["qargs", "confine", "rcboot"] {
+            assert_eq!(own(&host, guest, key), "-", "{key} of {guest}");
+        }
+    }
+}

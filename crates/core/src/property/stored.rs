@@ -26,7 +26,13 @@ const KEYS: &[(&str, &str)] = &[
 /// The renamed values: the key as shown, the value as shown, as stored.
 const VALUES: &[(&str, &str, &str)] = &[(keys::VNC, "on", "vnc"), (keys::VNC, "off", "serial")];
 
-/// The stored name of a key. A key that is `chyves:` and a key was stored by that name without a property of it.
+/// Whether a stored name is shown behind the prefix. Names that begin with the prefix are too: each stored name then has a key of
+/// its own, and what was read from a dataset is never written back as another property.
+fn is_escaped(stored: &str) -> bool {
+    stored.starts_with(super::PREFIX) || KEYS.iter().any(|(new, _)| *new == stored)
+}
+
+/// The stored name of a key: the inverse of [`shown_key`].
 pub fn key(shown: &str) -> Cow<'_, str> {
     if let Some(of) = shown.strip_prefix(keys::TRUSTED) {
         return match key(of) {
@@ -34,8 +40,10 @@ pub fn key(shown: &str) -> Cow<'_, str> {
             stored @ (Cow::Borrowed(_) | Cow::Owned(_)) => Cow::Owned(format!("{}{stored}", keys::TRUSTED)),
         };
     }
-    let bare = shown.strip_prefix(super::PREFIX).unwrap_or(shown);
-    KEYS.iter().find(|(new, _)| *new == shown).map_or(Cow::Borrowed(bare), |(_, old)| Cow::Borrowed(*old))
+    if let Some(stored) = shown.strip_prefix(super::PREFIX).filter(|stored| is_escaped(stored)) {
+        return Cow::Borrowed(stored);
+    }
+    KEYS.iter().find(|(new, _)| *new == shown).map_or(Cow::Borrowed(shown), |(_, old)| Cow::Borrowed(*old))
 }
 
 /// The key that people see for a stored name. What is stored by a name that only people use is no setting: it keeps its prefix, so
@@ -47,15 +55,10 @@ pub fn shown_key(stored: &str) -> Cow<'_, str> {
             shown @ (Cow::Borrowed(_) | Cow::Owned(_)) => Cow::Owned(format!("{}{shown}", keys::TRUSTED)),
         };
     }
-    for (new, old) in KEYS {
-        if *old == stored {
-            return Cow::Borrowed(new);
-        }
-        if *new == stored {
-            return Cow::Owned(format!("{}{stored}", super::PREFIX));
-        }
+    if is_escaped(stored) {
+        return Cow::Owned(format!("{}{stored}", super::PREFIX));
     }
-    Cow::Borrowed(stored)
+    KEYS.iter().find(|(_, old)| *old == stored).map_or(Cow::Borrowed(stored), |(new, _)| Cow::Borrowed(*new))
 }
 
 /// The stored form of a key's value.
@@ -97,5 +100,21 @@ mod tests {
         assert_eq!(shown_key("vnc"), "chyves:vnc");
         assert_eq!(key("chyves:vnc"), "vnc");
         assert!(find("chyves:vnc").is_err());
+    }
+
+    #[test]
+    fn each_stored_name_has_a_key_of_its_own() {
+        let plain = ["owner", "uuid", "qargs", "vnc", "uefi_console_output", "rcboot", "autostart", "x.a:b", "trusted.vnc", "", "trusted."];
+        let mut seen = std::collections::BTreeSet::new();
+        for name in plain {
+            for prefix in ["", "chyves:", "chyves:chyves:", "trusted.", "trusted.chyves:", "chyves:trusted.", "trusted.trusted."] {
+                let stored = format!("{prefix}{name}");
+                let shown = shown_key(&stored).into_owned();
+                assert_eq!(key(&shown), stored, "{shown}");
+                seen.insert((shown, stored));
+            }
+        }
+        let keys: std::collections::BTreeSet<_> = seen.iter().map(|(shown, _)| shown).collect();
+        assert_eq!(keys.len(), seen.len(), "two stored names have one key");
     }
 }

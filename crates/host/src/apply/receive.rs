@@ -12,6 +12,7 @@ use chyves_core::guest::trash::{Leaving, volume_number};
 use chyves_core::guest::{DiskKind, disk_name, read_settings_copy};
 use chyves_core::plan::adopt::Member;
 use chyves_core::plan::snapshot::{carried_settings, settings_change};
+use chyves_core::property::PREFIX;
 use chyves_core::property::keys::{self, DiskKey};
 use chyves_core::property::settings::{OwnValues, Settings};
 use chyves_core::value::{Dataset, SnapshotName, printable};
@@ -218,7 +219,9 @@ fn of_then(wanted: &Reception<'_>, row: &Row, place: &mut Place<'_>) -> Result<O
         let Some(copy) = read_copy(wanted, place).ok().and_then(|text| read_settings_copy(&text).ok()) else { return Ok(None) };
         carried = copy;
     }
-    let then = carried_settings(&row.own, &carried);
+    let mut then = carried_settings(&row.own, &carried);
+    // What is no setting of chyves but has its prefix stays what it is: received.
+    then.retain(|key, _| !key.starts_with(PREFIX) || row.own.contains_key(key));
     if let Some(step) = settings_change(wanted.dialect, wanted.into, &row.own, &then) {
         for cmd in step.commands(place.os) {
             command(&cmd, place)?;
