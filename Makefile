@@ -14,7 +14,7 @@ help:
 	@echo "make lint       format, clippy and shellcheck alone"
 	@echo "make freebsd    link an executable for FreeBSD on Linux, below target/freebsd"
 	@echo "make bench      what chyves adds to the bare zfs calls, as ratios (root)"
-	@echo "make man        write the manual page of the properties into man/"
+	@echo "make man        write the generated manual pages into man/"
 	@echo "make install    install binary, manual pages, completion and service below DESTDIR and PREFIX ($(PREFIX))"
 	@echo "make uninstall  remove what install put there"
 	@echo "make clean      remove target/"
@@ -53,6 +53,8 @@ man: build
 	mkdir -p man
 	$(CHYVES) dev properties >man/chyves-properties.7.new
 	mv man/chyves-properties.7.new man/chyves-properties.7
+	$(CHYVES) dev errors >man/chyves-errors.7.new
+	mv man/chyves-errors.7.new man/chyves-errors.7
 
 install: build
 	install -d $(BINDIR)

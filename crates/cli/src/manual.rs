@@ -1,5 +1,7 @@
-//! The manual page of the properties, and the help on one of them, generated from the registry that validates them.
+//! The manual pages of the properties and of the codes of failures, generated from the registry and the enumeration, and the
+//! help on one property.
 
+use chyves_core::error::Code;
 use chyves_core::property::{self, Access, Property, Scope, Unset, catalog};
 use std::fmt::Write as _;
 
@@ -126,15 +128,48 @@ fn stored_otherwise(key: &str) -> Option<String> {
     (zfs.strip_prefix(property::PREFIX) != Some(key)).then_some(zfs)
 }
 
+/// The manual page `chyves-errors(7)` in mdoc(7): the codes of failures, by class.
+pub(crate) fn errors() -> String {
+    let mut page = String::from(
+        ".\\\" Made by `chyves dev errors` from the enumeration; a test keeps it true.\n.Dd $Mdocdate$\n.Dt CHYVES-ERRORS 7\n.Os\n.Sh NAME\n.Nm chyves-errors\n.Nd codes of failures\n.Sh DESCRIPTION\n",
+    );
+    page.push_str("With\n.Fl -json\na failure of\n.Xr chyves 8\nis an object\n.Li error\nwith the fields\n.Li code ,\n.Li class ,\n.Li message ,\n.Li object ,\n.Li causes\nand\n.Li hint .\n");
+    page.push_str("The class determines the exit status and states what became of the host; the code states what failed.\n");
+    page.push_str("Codes are never renamed or reused, and new ones may be added: a program that meets an unknown one goes by the class.\n");
+    page.push_str("A failure without a code of its own has the word of its class.\n");
+    for class in Code::ALL.iter().filter(|code| Code::of_class(code.class()) == **code) {
+        let _ = writeln!(page, ".Sh EXIT STATUS {}: {}\n{}", class.class().exit_code(), class.word().to_uppercase(), class.meaning());
+        let own: Vec<&Code> = Code::ALL.iter().filter(|code| code.class() == class.class() && *code != class).collect();
+        if own.is_empty() {
+            continue;
+        }
+        page.push_str(".Bl -tag -width Ds\n");
+        for code in own {
+            let _ = writeln!(page, ".It Sy {}\n{}", code.word(), escaped(code.meaning()));
+        }
+        page.push_str(".El\n");
+    }
+    page.push_str(".Sh SEE ALSO\n.Xr chyves 8\n");
+    page
+}
+
 #[cfg(test)]
 mod tests {
+    fn is_kept(name: &str, made: &str) {
+        let path = format!("{}/../../man/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_MANUAL").is_some() {
+            std::fs::write(&path, made).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), made, "run the tests with UPDATE_MANUAL=1");
+    }
+
     #[test]
     fn the_manual_page_is_that_of_the_registry() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../man/chyves-properties.7");
-        let made = super::properties();
-        if std::env::var_os("UPDATE_MANUAL").is_some() {
-            std::fs::write(path, &made).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), made, "run the tests with UPDATE_MANUAL=1");
+        is_kept("chyves-properties.7", &super::properties());
+    }
+
+    #[test]
+    fn the_manual_page_of_errors_is_that_of_the_enumeration() {
+        is_kept("chyves-errors.7", &super::errors());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::output;
 use anstyle::{AnsiColor, Style};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
 use chyves_engine::Events;
@@ -155,9 +155,9 @@ impl Ui {
             return Ok(());
         }
         if !self.can_ask() {
-            return Err(
-                Problem::usage(format!("{question} needs confirmation, and there is no terminal to ask on")).hint("confirm with --yes")
-            );
+            return Err(Code::NeedsConfirmation
+                .problem(format!("{question} needs confirmation, and there is no terminal to ask on"))
+                .hint("confirm with --yes"));
         }
         let _ = write!(std::io::stderr(), "{question}? [y/N] ");
         let mut answer = String::new();
@@ -166,7 +166,7 @@ impl Ui {
         if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return Ok(());
         }
-        Err(Problem::not_now("the answer was no; nothing was changed"))
+        Err(Code::Declined.problem("the answer was no; nothing was changed"))
     }
 }
 
@@ -209,6 +209,13 @@ impl Events for Ui {
             self.answer_json(shown);
         } else {
             self.answer(&plan.script(os));
+        }
+    }
+
+    fn unchanged(&self, object: &str, state: &str) {
+        // Otherwise a note of the plan says so.
+        if self.volume == Volume::Quiet {
+            self.result(&format!("{object}: {state}"));
         }
     }
 
@@ -296,10 +303,10 @@ mod tests {
         assert_eq!(text(vec![], None), None);
         assert_eq!(text(vec![json!({"a": 1})], None).as_deref(), Some(r#"{"a":1}"#));
         assert_eq!(text(vec![json!([1]), json!({"a": 1}), json!([])], None).as_deref(), Some(r#"[1,{"a":1}]"#));
-        assert_eq!(text(vec![], Some(&problem)).as_deref(), Some(r#"{"error":{"code":"usage","message":"wrong"}}"#));
+        assert_eq!(text(vec![], Some(&problem)).as_deref(), Some(r#"{"error":{"code":"usage","class":"usage","message":"wrong"}}"#));
         assert_eq!(
             text(vec![json!([1])], Some(&problem)).as_deref(),
-            Some(r#"{"results":[1],"error":{"code":"usage","message":"wrong"}}"#)
+            Some(r#"{"results":[1],"error":{"code":"usage","class":"usage","message":"wrong"}}"#)
         );
     }
 }

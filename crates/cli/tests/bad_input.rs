@@ -112,7 +112,7 @@ fn hostile_names_are_refused_by_every_command() {
 fn errors_are_json_where_asked_for() {
     let Some(host) = ground("bad::json") else { return };
     let error = host.chyves("start nope --json").ends(3).json();
-    assert_eq!(error["error"]["code"], "not-found");
+    assert_eq!((&error["error"]["code"], &error["error"]["class"]), (&"no-such-guest".into(), &"not-found".into()));
     assert_eq!(error["error"]["object"], "nope");
     assert!(error["error"]["hint"].is_array());
     assert_eq!(host.chyves("frobnicate --json").ends(2).json()["error"]["code"], "usage");

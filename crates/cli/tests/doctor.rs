@@ -38,7 +38,7 @@ fn what_is_not_well_is_told_with_its_cure() {
     answer.says("no unrestricted guest").says("→ `chyves network bridge0 attach INTERFACE` creates it");
     host.chyves("doctor -H -o check,state").ends(5).says("firmware\tfails");
     let json = host.chyves("doctor --json").ends(5).json();
-    assert_eq!(json["error"]["code"], "host-cant", "{json}");
+    assert_eq!(json["error"]["code"], "checks-fail", "{json}");
     host.chyves("doctor -o nonsense").ends(2).says("columns are state, check, found, cure");
 }
 

@@ -31,7 +31,7 @@ fn without_a_hypervisor_all_but_the_start_works() {
     hide(&host, "qemu-system-x86_64");
     let before = host.tree();
     host.chyves("start web").ends(5).says("missing").says("apt-get install qemu-system-x86");
-    assert_eq!(host.chyves("start web --json").ends(5).json()["error"]["code"], "host-cant");
+    assert_eq!(host.chyves("start web --json").ends(5).json()["error"]["code"], "no-hypervisor");
     assert_eq!(host.tree(), before);
     assert_eq!(host.state("web"), "stopped");
     host.nothing_is_left();

@@ -20,6 +20,7 @@ const LINES: &[(&str, &str)] = &[
     ("completions", "completions bash"),
     ("create", "create fresh --size 1M -n"),
     ("delete", "delete web -n"),
+    ("dev errors", "dev errors"),
     ("dev facts", "dev facts"),
     ("dev properties", "dev properties"),
     ("dev schema", "dev schema"),

@@ -156,7 +156,8 @@ fn every_command_answers_in_json() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&error).unwrap(), @r#"
     {
       "error": {
-        "code": "not-found",
+        "code": "no-such-guest",
+        "class": "not-found",
         "message": "no guest is called `wbe01`",
         "object": "wbe01",
         "hint": [
@@ -171,7 +172,7 @@ fn every_command_answers_in_json() {
     host.ok("snapshot web01@x");
     let partial = host.chyves("snapshot web01@x,web02@x --json").ends(6).json();
     assert_eq!((&partial["results"][0]["object"], &partial["results"][1]["object"]), (&"web02".into(), &"web01".into()), "{partial}");
-    assert_eq!(partial["results"][1]["error"]["code"], "not-now", "{partial}");
+    assert_eq!(partial["results"][1]["error"]["code"], "snapshot-exists", "{partial}");
     assert_eq!(partial.pointer("/error/code").unwrap(), "partial", "{partial}");
     let plans = host.ok("start web01,web02 --dry-run --json").json();
     assert_eq!(plans.as_array().map(Vec::len), Some(2), "{plans}");

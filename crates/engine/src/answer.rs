@@ -325,8 +325,10 @@ pub struct Failure(#[schemars(with = "FailureSchema")] pub Problem);
 #[schemars(rename = "Failure")]
 #[allow(dead_code)] // it only describes
 struct FailureSchema {
+    /// What failed; chyves-errors(7) lists the codes.
+    code: String,
     /// The class, which determines the exit status.
-    code: Class,
+    class: Class,
     /// What failed.
     message: String,
     /// The object that it concerns.

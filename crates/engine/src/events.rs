@@ -1,6 +1,6 @@
 //! What happens while an operation runs. A terminal prints it, a web page shows it, a test records it.
 
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Result};
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
 use chyves_host::apply;
@@ -19,6 +19,9 @@ pub trait Events: Send + Sync {
     /// The plan for an object, which is only shown.
     fn planned(&self, object: &str, plan: &Plan, os: Os);
 
+    /// Nothing had to be done for an object, which is in this state.
+    fn unchanged(&self, _object: &str, _state: &str) {}
+
     /// Whether somebody can be asked.
     fn can_ask(&self) -> bool {
         false
@@ -29,7 +32,7 @@ pub trait Events: Send + Sync {
     /// # Errors
     /// The answer is no, or nobody can be asked.
     fn confirm(&self, question: &str) -> Result<()> {
-        Err(Problem::usage(format!("{question} needs confirmation, and nobody can be asked")))
+        Err(Code::NeedsConfirmation.problem(format!("{question} needs confirmation, and nobody can be asked")))
     }
 }
 

@@ -37,6 +37,7 @@ mod reverts;
 pub mod schema;
 mod several;
 mod sizes;
+pub mod start;
 mod targets;
 mod texts;
 mod then;

@@ -1,34 +1,27 @@
 //! The JSON Schemas of all operations: what a request may have, and what an answer has.
 
 use crate::op;
-use schemars::Schema;
 use serde_json::Value;
 
 /// One operation in the table.
 pub struct Entry {
     /// Its name.
     pub name: &'static str,
-    /// The schema of its request.
-    request: fn() -> Schema,
-    /// The schema of its answer.
-    answer: fn() -> Schema,
+    /// Its schemas, as JSON.
+    text: &'static str,
 }
 
 impl Entry {
     /// The entry of an operation.
-    pub(crate) const fn of<O: crate::Operation>() -> Self {
-        Self { name: O::NAME, request: || schemars::schema_for!(O), answer: || answer_of::<O>() }
+    pub(crate) const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text }
     }
 
-    /// Both schemas.
+    /// The schemas of its request and of its answer.
     pub fn schema(&self) -> Value {
-        serde_json::json!({ "operation": self.name, "request": (self.request)(), "answer": (self.answer)() })
+        // A test ensures that it is JSON.
+        serde_json::from_str(self.text).unwrap_or_default()
     }
-}
-
-/// Answers are only written, and fields that are always written are always there.
-fn answer_of<O: crate::Operation>() -> Schema {
-    schemars::generate::SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<O::Answer>()
 }
 
 /// All operations, in alphabetical order.
@@ -39,4 +32,46 @@ pub fn all() -> &'static [Entry] {
 /// The operation of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     all().iter().find(|entry| entry.name == name)
+}
+
+/// The schemas of an operation as they follow from its types. Answers are only written, and fields that are always written are
+/// always there.
+#[cfg(test)]
+pub(crate) fn generated<O: crate::Operation>() -> Value {
+    let written = schemars::generate::SchemaSettings::default().for_serialize();
+    let answer = written.into_generator().into_root_schema_for::<O::Answer>();
+    serde_json::json!({ "operation": O::NAME, "request": schemars::schema_for!(O), "answer": answer })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A change of a schema is a change of what programs read, and goes into the CHANGELOG.
+    #[test]
+    fn every_schema_is_that_of_its_types() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+        let generated = op::generated();
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            for (name, schema) in &generated {
+                let text = serde_json::to_string_pretty(schema).unwrap() + "\n";
+                std::fs::write(folder.join(format!("{name}.json")), text).unwrap();
+            }
+        }
+        for ((name, schema), entry) in generated.iter().zip(all()) {
+            assert_eq!(*name, entry.name, "the table is in alphabetical order, and its names are those of the operations");
+            let kept: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap()).unwrap();
+            assert_eq!(&kept, schema, "{name}: run the tests with UPDATE_SCHEMAS=1");
+            assert!(entry.schema().is_object(), "{name}");
+        }
+        assert!(all().is_sorted_by_key(|entry| entry.name));
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), all().len(), "a schema without an operation");
+    }
+
+    #[test]
+    fn operations_are_found_by_name() {
+        assert_eq!(find("snapshot-list").unwrap().name, "snapshot-list");
+        assert!(find("snapshot-lists").is_none());
+    }
 }

@@ -111,6 +111,10 @@ fn summed<N: Display>(failed: &str, total: usize, failures: Vec<(N, Problem)>) -
         (false, false) => Kind::Partial,
     };
     let mut problem = Problem::new(code, format!("{} of {total} {failed}", failures.len()));
+    // What all of them have in common is the code of the whole.
+    if code == failures[0].1.code && failures.iter().all(|(_, p)| p.id == failures[0].1.id) {
+        problem.id = failures[0].1.id;
+    }
     for (name, failure) in failures {
         // One hint for each, preferably one with a command.
         let known = |hint: &&String| !problem.hints.contains(hint) && problem.hints.len() < HINTS;

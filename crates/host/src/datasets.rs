@@ -2,7 +2,7 @@
 
 use crate::run;
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::plan::adopt::Member;
 use chyves_core::value::{Dataset, printable};
 use chyves_core::zfs::Dialect;
@@ -55,7 +55,8 @@ pub fn dataset(name: &Dataset) -> Result<Option<Row>> {
     if pool.ok() && output.status == Some(1) {
         return Ok(None);
     }
-    Err(Problem::not_found(format!("no imported pool is called `{}`", name.pool()))
+    Err(Code::NoSuchPool
+        .problem(format!("no imported pool is called `{}`", name.pool()))
         .on(name.pool())
         .because(printable(output.stderr.lines().next().unwrap_or("zfs failed"), 200))
         .hint("`zpool list` shows the pools, `zpool import` those not imported"))

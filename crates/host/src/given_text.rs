@@ -4,7 +4,7 @@
 
 use crate::hostfs::named;
 use chyves_core::cloudinit::TEXT_LIMIT;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::value::printable;
 use flate2::read::MultiGzDecoder;
 use std::io::{ErrorKind, Read};
@@ -24,7 +24,7 @@ pub fn read(path: &Path) -> Result<String> {
     }
     let shown = printable(&path.display().to_string(), 300);
     let cant = |e: &std::io::Error| match e.kind() {
-        ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown),
+        ErrorKind::NotFound => Code::NoSuchFile.problem(format!("there is no file `{shown}`")).on(&shown),
         _ => Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e),
     };
     let file = named::open(path).map_err(|e| cant(&e))?;

@@ -9,7 +9,7 @@ use crate::settled::settled;
 use crate::small_files::write_private_bytes;
 use chyves_core::cloudinit::documents::{self, Documents};
 use chyves_core::cloudinit::{Seed, SeedDisc, Sources, TEXT_LIMIT, Text};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::value::{FilePath, printable};
 use chyves_core::zfs::args;
@@ -109,7 +109,8 @@ fn secret(file: &str, folder: &FilePath) -> Result<String> {
     let path = if file.starts_with('/') { FilePath::host(file) } else { folder.join(file) };
     let path_shown = printable(&path.to_string(), 300);
     let missing = || {
-        Problem::not_found(format!("there is no file `{path_shown}`"))
+        Code::NoSuchFile
+            .problem(format!("there is no file `{path_shown}`"))
             .on(&path_shown)
             .hint(format!("`openssl passwd -6 >{path_shown}` makes it; then chmod 600 {path_shown}"))
     };
@@ -154,7 +155,7 @@ fn read(file: File, path: &Path) -> Result<String> {
 fn cant(path: &Path, e: &std::io::Error) -> Problem {
     let shown = printable(&path.display().to_string(), 300);
     match e.kind() {
-        ErrorKind::NotFound => Problem::not_found(format!("there is no file `{shown}`")).on(&shown),
+        ErrorKind::NotFound => Code::NoSuchFile.problem(format!("there is no file `{shown}`")).on(&shown),
         _ => Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e),
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         session.ui.answer(&format!("# attach to the console of {}\n", guest.name));
         return Ok(());
     }
-    super::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
+    chyves_engine::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
     let target = control::Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
     let left = console::attach(&session.runtime, target, console::Options { read_only: args.read_only, no_replay: args.no_replay })?;
     // A user at this terminal did not see the command that stopped the guest. Standard output is the guest's own.

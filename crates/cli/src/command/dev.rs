@@ -3,7 +3,7 @@
 use crate::session::Session;
 use crate::ui::Volume;
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result, did_you_mean};
+use chyves_core::error::{Code, Problem, Result, did_you_mean};
 use chyves_core::os::Os;
 use chyves_core::value::printable;
 use chyves_engine::schema;
@@ -23,6 +23,8 @@ pub(crate) enum Verb {
     },
     /// Print the manual page of the properties, generated from the registry
     Properties,
+    /// Print the manual page of the codes of failures, generated from their enumeration
+    Errors,
     /// Print the JSON Schemas of operations: of the request, and of the answer that --json prints
     Schema {
         /// The operation, a noun and a verb: snapshot-list; all if none is given
@@ -62,6 +64,7 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
             session.ui.answer_json(value);
         }
+        Verb::Errors => session.ui.answer(&crate::manual::errors()),
         Verb::Schema { operation } => session.ui.answer_json(schemas(operation.as_deref())?),
         Verb::Trace { to, output, words } => return Err(traced(session, to.as_deref(), *output, words)),
         Verb::Unpack { file } => {
@@ -78,7 +81,8 @@ fn schemas(operation: Option<&str>) -> Result<Value> {
     let Some(name) = operation else { return Ok(schema::all().iter().map(schema::Entry::schema).collect()) };
     let entry = schema::find(name).ok_or_else(|| {
         let shown = printable(name, 60);
-        Problem::not_found(format!("no operation is called `{shown}`"))
+        Code::NoSuchOperation
+            .problem(format!("no operation is called `{shown}`"))
             .on(&shown)
             .hint_if(did_you_mean(name, schema::all().iter().map(|entry| entry.name)))
             .hint("`chyves dev schema` prints those of all")

@@ -4,7 +4,7 @@ use super::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
 use chyves_core::plan::disk::resize::NewSize;
@@ -222,7 +222,8 @@ pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
     let world = session.look(&Look::at_keys(Vec::new()))?;
     let of = trashed.disk.as_ref().map(|d| d.of);
     let guest = world.guests.iter().find(|g| Some(g.uuid) == of).ok_or_else(|| {
-        Problem::not_found(format!("the guest that `{}` was taken from is not there", trashed.label()))
+        Code::NoSuchGuest
+            .problem(format!("the guest that `{}` was taken from is not there", trashed.label()))
             .on(trashed.label())
             .hint(format!("give the disk to another one: `chyves disk add GUEST --from-trash {}`", trashed.dataset.leaf()))
     })?;

@@ -16,6 +16,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["chyves create web01 --image debian-13 --size 20G --ram 2G --start", "chyves create db01 --size 50G --cpu 4 net0.bridge=lan"],
     ),
     ("delete", &["chyves delete web01", "chyves delete web02,web03 --yes"]),
+    ("dev errors", &["chyves dev errors | man -l -"]),
     ("dev facts", &["chyves dev facts > host.json"]),
     ("dev properties", &["chyves dev properties | man -l -"]),
     ("dev schema", &["chyves dev schema snapshot-list"]),

@@ -6,11 +6,10 @@ use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result, did_you_mean};
 use chyves_core::image::ImageKind;
-use chyves_core::property::{self, Access, catalog};
+use chyves_core::property::{self, catalog};
 use chyves_core::value::Size;
 use chyves_engine::answer::{Change, Value};
-use chyves_engine::op::{GuestList, GuestRow, column};
-use chyves_host::observe::Look;
+use chyves_engine::op::{CloneList, GuestList, GuestRow, PropertyList, column};
 
 const USUAL: [&str; 6] = ["name", "state", "cpu", "ram", "used", "description"];
 
@@ -145,54 +144,35 @@ fn setting(row: &GuestRow, key: &str) -> Cell {
 
 /// Guests that are clones or have clones, drawn as a tree.
 fn clones(session: &Session, args: &ListArgs) -> Result<()> {
-    let world = session.look(&Look::at_keys(Vec::new()))?;
-    world.primary()?;
-    let mut table = Table::new(["name", "state", "used", "origin", "above"]);
-    for branch in chyves_core::guest::clones::tree(&world.guests) {
-        let guest = &world.guests[branch.index];
-        // Without the root that all have in common.
-        let origin = guest.origin.as_deref().map(|o| o.strip_prefix(&format!("{}/", guest.root)).unwrap_or(o));
-        let origin = origin.map(|o| o.strip_prefix("guests/").unwrap_or(o).to_owned());
-        let drawn = if args.bare { String::new() } else { branch.lines.clone() };
-        table.rows.push(vec![
-            Cell { shown: format!("{drawn}{}", guest.name), exact: guest.name.as_str().into() },
-            Cell::text(guest.shown_state()),
-            Cell::bytes(guest.used.get()),
-            Cell::maybe(origin),
-            Cell::maybe(branch.above.map(|above| world.guests[above].name.to_string())),
-        ]);
-    }
+    let answer = session.run(&CloneList {})?.answer.unwrap_or_default();
+    let table = Table::of(&["name", "state", "used", "origin", "above"], &answer, |one| {
+        let drawn = if args.bare { "" } else { &one.branch };
+        vec![
+            Cell { shown: format!("{drawn}{}", one.name), exact: one.name.as_str().into() },
+            Cell::text(one.state.word()),
+            Cell::bytes(one.used),
+            Cell::maybe(one.origin.clone()),
+            Cell::maybe(one.above.clone()),
+        ]
+    });
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("there are no clones; `chyves clone GUEST NAME` creates one");
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "state", "used", "origin"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)
+    show(session, table, &args.or_columns(session, &["name", "state", "used", "origin"]))
 }
 
 fn properties(session: &Session, args: &ListArgs) -> Result<()> {
-    let mut table = Table::new(["property", "values", "default", "effect", "host", "summary"]);
-    for p in catalog::all().filter(|p| p.access == Access::Free || p.reach.words().is_some()) {
-        let default = match p.unset {
-            property::Unset::Value(value) => Cell::text(value),
-            property::Unset::Nothing => Cell::none(),
-            property::Unset::Derived(from) => Cell::text(format!("({from})")),
-        };
-        let host = Cell::maybe(p.reach.words().map(str::to_owned));
-        table.rows.push(vec![
-            Cell::text(p.key),
-            Cell::text(p.kind.words()),
-            default,
-            Cell::text(p.effect.words()),
-            host,
-            Cell::text(p.summary),
-        ]);
-    }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["property", "default", "summary"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)
+    let answer = session.run(&PropertyList {})?.answer.unwrap_or_default();
+    let table = Table::of(&["property", "values", "default", "effect", "host", "summary"], &answer, |one| {
+        let default = one.default.clone().or_else(|| one.derived_from.as_ref().map(|from| format!("({from})")));
+        vec![
+            Cell::text(&one.property),
+            Cell::text(&one.values),
+            Cell::maybe(default),
+            Cell::text(&one.effect),
+            Cell::maybe(one.host.clone()),
+            Cell::text(&one.summary),
+        ]
+    });
+    show(session, table, &args.or_columns(session, &["property", "default", "summary"]))
 }

@@ -5,12 +5,10 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::{Targets, guest_at};
 use chyves_core::error::{Problem, Result};
-use chyves_core::plan;
-use chyves_core::value::{GuestName, SnapshotName};
-use chyves_core::zfs::Dialect;
-use chyves_engine::answer::Single;
-use chyves_engine::op::{Doom, Snapshot, SnapshotCreate, SnapshotDelete, SnapshotList, SnapshotRollback, Take};
-use chyves_host::observe::{self, Look, snapshots};
+use chyves_core::value::{GuestName, Size, SnapshotName};
+use chyves_engine::answer::{Single, Value};
+use chyves_engine::op::{Doom, Snapshot, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotList, SnapshotRollback, Take};
+use chyves_host::observe::Look;
 
 /// Take, list and delete snapshots of guests, and roll back to them
 ///
@@ -198,54 +196,20 @@ fn diff(session: &Session, from: &str, to: Option<&str>, args: &ListArgs) -> Res
         }
         Some((_, name)) => Some(name.parse::<SnapshotName>()?),
     };
-    let world = session.look(&Look::at(std::slice::from_ref(&guest)))?;
-    let guest = observe::guest(&world, &guest)?;
-    let dialect = world.host.dialect;
-    let there = snapshots::of(dialect, guest)?;
-    let old = plan::snapshot::find(guest, &from, &there)?;
-    let new = to.as_ref().map(|name| plan::snapshot::find(guest, name, &there)).transpose()?;
-    let mut changes = Vec::new();
-    let after = match new {
-        Some(seen) => session.settings_at(&world, guest, seen)?,
-        None => Some(guest.settings.own_values().clone()),
-    };
-    match (session.settings_at(&world, guest, old)?, after) {
-        (Some(before), Some(after)) => changes.extend(plan::snapshot::diff::settings(&before, &after)),
-        (before, _) => {
-            let without = if before.is_none() { Some(old) } else { new };
-            if let Some(seen) = without {
-                session.ui.warn(&format!("@{} ({}) holds no settings; they are not compared", seen.name, seen.maker.word()));
-            }
-        }
-    }
-    let name = to.as_ref().map_or_else(|| guest.dataset.to_string(), |n| guest.dataset.at(n).to_string());
-    let now = match new {
-        Some(seen) => seen.referenced,
-        None => chyves_core::value::Size::bytes(snapshots::size_of(&name)?),
-    };
-    if old.referenced.human() != now.human() {
-        changes.push(plan::snapshot::diff::Change {
-            kind: "size",
-            name: "disks and files".into(),
-            before: Some(old.referenced.human()),
-            after: Some(now.human()),
-        });
-    }
-    match dialect {
-        Dialect::OpenZfs => {
-            plan::locked::guest(&world, guest)?;
-            changes.extend(snapshots::changed_files(guest, &from, to.as_ref())?);
-        }
-        Dialect::Fuse => session.ui.say("this ZFS cannot list files that differ; settings and sizes are compared"),
-    }
+    let request = SnapshotDiff { guest, from, to };
+    let changes = session.run(&request)?.answer.unwrap_or_default();
     if changes.is_empty() && !session.ui.json {
-        let now = to.as_ref().map_or_else(|| "the present".to_owned(), |name| format!("@{name}"));
-        session.ui.say(&format!("{}: no differences between @{from} and {now}", guest.name));
+        let now = request.to.as_ref().map_or_else(|| "the present".to_owned(), |name| format!("@{name}"));
+        session.ui.say(&format!("{}: no differences between @{} and {now}", request.guest, request.from));
     }
-    let mut table = Table::new(["kind", "name", "before", "after"]);
-    for change in changes {
-        table.rows.push(vec![Cell::text(change.kind), Cell::text(change.name), Cell::maybe(change.before), Cell::maybe(change.after)]);
-    }
+    let value = |value: &Option<Value>| match value {
+        None => Cell::none(),
+        Some(Value::Number(bytes)) => Cell::text(Size::bytes(*bytes).human()),
+        Some(Value::Text(text)) => Cell::text(text),
+    };
+    let table = Table::of(&["kind", "name", "before", "after"], &changes, |change| {
+        vec![Cell::text(change.kind.word()), Cell::text(&change.name), value(&change.before), value(&change.after)]
+    });
     show(session, table, args)
 }
 

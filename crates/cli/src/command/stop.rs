@@ -1,10 +1,9 @@
 //! `chyves stop`: requests a power-off, waits, reports.
 
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
-use chyves_core::plan;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use chyves_engine::op::GuestStop;
 
 /// Power guests off
 ///
@@ -28,24 +27,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let timeout = if args.now { Some(0) } else { args.timeout };
-    let targets = Targets::parse(&args.guests)?;
-    let (were_off, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let result = session.each(&targets, Pace::Asking, |world, guest| {
-        seen.fetch_add(1, Ordering::SeqCst);
-        // With `all`, guests that are off are only counted.
-        if targets == Targets::All && !guest.state.is_alive() && !session.ui.json {
-            were_off.fetch_add(1, Ordering::SeqCst);
-            return Ok(None);
-        }
-        let plan = plan::stop::stop(guest, timeout, args.force || args.now)?;
-        let done = session.carry_out(world, &plan, guest.name.as_str())?;
-        Ok(done.filter(|_| !plan.steps.is_empty()).map(|d| Report::new(&guest.name, d.said.first().map_or("off", String::as_str))))
-    });
-    match (were_off.into_inner(), seen.into_inner()) {
-        (0, _) => {}
-        (off, all) if off == all => session.ui.say(&format!("no guest is running; {all} are off")),
-        (1, _) => session.ui.say("1 more was off already"),
-        (off, _) => session.ui.say(&format!("{off} more were off already")),
-    }
-    result
+    let outcome = session.run(&GuestStop { guests: Targets::parse(&args.guests)?, force: args.force || args.now, timeout })?;
+    session.show_each(outcome, |stopped| stopped.how.clone())
 }

@@ -38,8 +38,6 @@ pub(crate) struct Report {
     pub(crate) object: String,
     /// What was done, to be shown: "started".
     pub(crate) said: String,
-    /// What is shown even with `--quiet`.
-    brief: Option<String>,
     /// More fields for the JSON output.
     pub(crate) more: Value,
 }
@@ -47,13 +45,7 @@ pub(crate) struct Report {
 impl Report {
     /// The result for an object.
     pub(crate) fn new(object: impl std::fmt::Display, said: impl Into<String>) -> Self {
-        Self { object: object.to_string(), said: said.into(), brief: None, more: json!({}) }
-    }
-
-    /// Adds a text that is shown even with `--quiet`.
-    pub(crate) fn briefly(mut self, brief: impl Into<String>) -> Self {
-        self.brief = Some(brief.into());
-        self
+        Self { object: object.to_string(), said: said.into(), more: json!({}) }
     }
 
     /// Adds fields for the JSON output.
@@ -102,11 +94,7 @@ impl Session {
         if self.ui.json {
             self.ui.answer_json(Value::Array(reports.iter().map(Report::json).collect()));
         } else {
-            let quiet = self.ui.volume == crate::ui::Volume::Quiet;
             for report in reports {
-                if let (true, Some(brief)) = (quiet, &report.brief) {
-                    self.ui.result(&format!("{}: {brief}", report.object));
-                }
                 self.ui.say(&format!("{}: {}", report.object, report.said));
             }
         }

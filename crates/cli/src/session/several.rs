@@ -20,14 +20,6 @@ impl Session {
         self.tell_each(results)
     }
 
-    /// As the engine's `each_in_turn`, with the results printed.
-    pub(crate) fn each_in_turn<F>(&self, groups: &[Vec<GuestName>], lost: Vec<(GuestName, Problem)>, pace: Pace, work: F) -> Result<()>
-    where
-        F: Fn(&World, &Guest) -> Result<Option<Report>> + Sync,
-    {
-        self.tell_each(self.engine.each_in_turn(groups, lost, pace, work))
-    }
-
     fn tell_each(&self, results: Results<Option<Report>>) -> Result<()> {
         if results.is_empty() && self.dry_run && self.ui.json {
             self.ui.answer_json(json!([]));

@@ -16,7 +16,7 @@ pub mod whole;
 
 pub use whole::{Advisory, Catalogue};
 
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::image::{ImageKind, Source};
 use crate::property;
 use crate::value::{ImageName, printable};
@@ -261,7 +261,8 @@ pub fn find(entries: &[Entry], name: &str, arch: &str) -> Result<Found> {
         }
     }
     if elsewhere {
-        return Err(Problem::not_found(format!("there is no `{shown}` for {arch}"))
+        return Err(Code::NotInCatalogue
+            .problem(format!("there is no `{shown}` for {arch}"))
             .on(&shown)
             .hint("`chyves image catalogue` shows what there is"));
     }
@@ -273,7 +274,7 @@ pub fn find(entries: &[Entry], name: &str, arch: &str) -> Result<Found> {
     } else {
         Some(format!("did you mean {}?", begun.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")))
     };
-    Err(Problem::not_found(format!("nothing in the catalogue is called `{shown}`")).on(&shown).hint_if(near).hint(
+    Err(Code::NotInCatalogue.problem(format!("nothing in the catalogue is called `{shown}`")).on(&shown).hint_if(near).hint(
         "`chyves image catalogue` shows what there is; an address begins with https://, a file is imported: `chyves image import FILE`",
     ))
 }

@@ -5,7 +5,7 @@
 
 use crate::cmd::Cmd;
 use crate::device::{SerialEnd, parse_serial_end};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::value::GuestName;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -39,7 +39,8 @@ pub fn terminal(guest: impl Display, number: impl Display) -> String {
 pub fn reach(guest: &GuestName, serial: &[(u16, String)], number: u16) -> Result<Reach> {
     let port = format!("com{number}");
     let Some((_, text)) = serial.iter().find(|(n, _)| *n == number) else {
-        return Err(Problem::not_found(format!("`{guest}` has no serial port {port}"))
+        return Err(Code::NoSuchPort
+            .problem(format!("`{guest}` has no serial port {port}"))
             .on(guest)
             .hint(format!("`chyves set {guest} {port}={}` gives it one at its next start", terminal(guest, number))));
     };

@@ -1,6 +1,12 @@
 //! Errors in one form: what failed, on which object, why, and what to do next.
 //!
+//! * [`Code`]: what failed, for programs
+//!
 //! Not here: printing them (crates/cli), and the individual errors (each module builds its own with these functions).
+
+mod code;
+
+pub use code::Code;
 
 use crate::value::BadValue;
 use serde::{Deserialize, Serialize};
@@ -49,7 +55,11 @@ impl Kind {
 /// A failure that the user can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
+    /// What failed, for programs.
+    #[serde(rename = "code", default)]
+    pub id: Code,
     /// The class.
+    #[serde(rename = "class")]
     pub code: Kind,
     /// What failed, one sentence without a full stop; names in backticks.
     pub message: String,
@@ -78,7 +88,7 @@ pub type Result<T, E = Problem> = std::result::Result<T, E>;
 impl Problem {
     /// A failure of that class.
     pub fn new(code: Kind, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), object: None, causes: Vec::new(), hints: Vec::new(), parts: None }
+        Self { code, id: Code::of_class(code), message: message.into(), object: None, causes: Vec::new(), hints: Vec::new(), parts: None }
     }
 
     /// The same problem with its parts; the message and causes already include their texts.
@@ -183,7 +193,7 @@ impl std::error::Error for Problem {}
 impl From<BadValue> for Problem {
     fn from(bad: BadValue) -> Self {
         let object = bad.text.clone();
-        Self::usage(bad.to_string()).on(object).hint_if(bad.hint)
+        Code::InvalidValue.problem(bad.to_string()).on(object).hint_if(bad.hint)
     }
 }
 

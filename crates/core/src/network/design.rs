@@ -1,6 +1,6 @@
 //! The desired configuration of the host's bridges, from the settings on the primary pool's root.
 
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::property::keys::{self, BridgeKey};
 use crate::property::settings::OwnValues;
 use crate::value::{Cidr, IfName};
@@ -292,7 +292,8 @@ impl Design {
             return Err(fault.clone());
         }
         self.find(word).ok_or_else(|| {
-            Problem::not_found(format!("no configured bridge of this host is called `{shown}`"))
+            Code::NoSuchBridge
+                .problem(format!("no configured bridge of this host is called `{shown}`"))
                 .on(&shown)
                 .hint_if(did_you_mean(word, self.bridges.keys().map(IfName::as_str)))
                 .hint(format!("`chyves network list` shows them; `chyves network {shown} attach INTERFACE`, or `… private`, makes it one"))

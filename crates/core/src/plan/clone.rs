@@ -5,7 +5,7 @@ use super::snapshot::volumes::{self, Volume};
 use super::start::checked_disk;
 use super::{Moment, Plan, copy_path, create, values};
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{DiskKind, Guest, settings_copy, trust};
 use crate::pool::Root;
 use crate::property::keys::{self, CiNetKey, DiskKey, NetKey};
@@ -93,7 +93,8 @@ pub fn is_automatic(name: &SnapshotName) -> bool {
 fn snapshot(source: &Guest, request: &Request, moment: &Moment, plan: &mut Plan) -> Result<SnapshotName> {
     match &request.snapshot {
         Some(name) if request.snapshot_exists => Ok(name.clone()),
-        Some(name) => Err(Problem::not_found(format!("`{}` has no snapshot called `{name}`", source.name))
+        Some(name) => Err(Code::NoSuchSnapshot
+            .problem(format!("`{}` has no snapshot called `{name}`", source.name))
             .on(format!("{}@{name}", source.name))
             .hint(format!("`chyves snapshot list {}` shows them all", source.name))),
         None => {

@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::cloudinit::format::{self, Format};
 use crate::cloudinit::reader::Reader;
 use crate::cloudinit::{FOLDER, Text, documents, settings, yaml};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
 use crate::property::settings::Own;
 use crate::property::{VALUE_LIMIT, keys};
@@ -150,7 +150,8 @@ pub fn reinit(world: &World, guest: &Guest) -> Result<Plan> {
 fn own_and_no_template(guest: &Guest) -> Result<()> {
     own_guest(guest)?;
     if guest.is_template() {
-        return Err(Problem::not_now(format!("`{}` is a template", guest.name))
+        return Err(Code::GuestTemplate
+            .problem(format!("`{}` is a template", guest.name))
             .on(&guest.name)
             .hint(format!("`chyves set {} template=no` first; a clone of it has a new identity anyway", guest.name)));
     }

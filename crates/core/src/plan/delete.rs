@@ -2,7 +2,7 @@
 
 use super::{Plan, not_template, stopped};
 use crate::action::Action;
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::guest::{Guest, Trashed};
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotRef};
@@ -144,7 +144,8 @@ pub fn empty(trashed: &Trashed, doomed: &Doomed, gone: &[Dataset]) -> Result<Pla
 fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Result<Vec<Action>> {
     let clones: Vec<&str> = doomed.clones.iter().map(String::as_str).filter(|c| !is_gone(c, gone)).collect();
     if !clones.is_empty() {
-        return Err(Problem::not_now(format!("`{name}` cannot be destroyed: it has dependent clones"))
+        return Err(Code::HasClones
+            .problem(format!("`{name}` cannot be destroyed: it has dependent clones"))
             .on(dataset)
             .because(clones.join(", "))
             .hint("destroy those first, or turn the dependency round: `chyves promote CLONE`"));
@@ -181,7 +182,8 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
         [one] => Ok(one),
         [] => {
             let shown = crate::value::printable(wanted, 63);
-            Err(Problem::not_found(format!("nothing called `{shown}` is in the trash"))
+            Err(Code::NotInTrash
+                .problem(format!("nothing called `{shown}` is in the trash"))
                 .on(&shown)
                 .hint_if(did_you_mean(wanted, world.trash.iter().map(Trashed::label).collect::<Vec<_>>().iter().map(String::as_str)))
                 .hint("`chyves trash list` shows what does"))

@@ -6,7 +6,7 @@ use super::delete::Doomed;
 use super::set::change;
 use super::{Plan, keep_copy};
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
 use crate::image::{IMAGE_SNAPSHOT, Image, ImageKind, Order, Source, WORKING};
 use crate::property::keys;
@@ -55,7 +55,7 @@ fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Resul
     }
     match world.images.iter().find(|i| i.name == *name) {
         None => Ok(()),
-        Some(there) => Err(Problem::not_now(format!("an image is called `{}` already", there.name)).on(&there.name).hint(hint())),
+        Some(there) => Err(Code::ImageExists.problem(format!("an image is called `{}` already", there.name)).on(&there.name).hint(hint())),
     }
 }
 
@@ -110,7 +110,8 @@ pub fn import(world: &World, request: &Import) -> Result<Plan> {
 pub fn delete(world: &World, name: &ImageName, above: &[(Dataset, OwnValues)], doomed: &Doomed) -> Result<Plan> {
     let image = world.image(name)?;
     if !doomed.clones.is_empty() {
-        return Err(Problem::not_now(format!("the image `{}` is in use", image.name))
+        return Err(Code::ImageInUse
+            .problem(format!("the image `{}` is in use", image.name))
             .on(&image.name)
             .because(format!("clones of it: {}", doomed.clones.join(", ")))
             .hint("delete those guests first and empty the trash; the image takes little space of its own while they exist"));
@@ -119,7 +120,8 @@ pub fn delete(world: &World, name: &ImageName, above: &[(Dataset, OwnValues)], d
     let on: Vec<String> = above.iter().filter(|(_, values)| names(values)).map(|(on, _)| format!("all guests below {on}")).collect();
     let boots: Vec<String> = booted_by(world, &image.name).iter().map(|g| g.name.to_string()).chain(on).collect();
     if !boots.is_empty() {
-        return Err(Problem::not_now(format!("the firmware `{}` is in use", image.name))
+        return Err(Code::ImageInUse
+            .problem(format!("the firmware `{}` is in use", image.name))
             .on(&image.name)
             .because(format!("so boot {}", boots.join(", ")))
             .hint("let them boot with another one: `chyves set GUEST firmware=auto`, or `chyves set defaults …`"));
@@ -231,7 +233,8 @@ pub fn verify(world: &World, image: &Image) -> Result<Plan> {
 pub fn of_kind<'w>(world: &'w World, name: &ImageName, kind: Option<ImageKind>) -> Result<&'w Image> {
     let image = world.image(name)?;
     match kind {
-        Some(kind) if kind != image.kind => Err(Problem::not_found(format!("the image `{name}` is not of the kind {}", kind.noun()))
+        Some(kind) if kind != image.kind => Err(Code::NoSuchImage
+            .problem(format!("the image `{name}` is not of the kind {}", kind.noun()))
             .on(name)
             .because(format!("it is {}", image.kind.phrase()))
             .hint(format!("`chyves image` is about all of them: `chyves image info {name}`"))),

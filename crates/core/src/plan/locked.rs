@@ -4,7 +4,7 @@
 
 use super::Plan;
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{Guest, Trashed};
 use crate::value::Dataset;
 use crate::world::World;
@@ -43,7 +43,8 @@ fn owner(world: &World, dataset: &Dataset) -> Option<String> {
 }
 
 fn problem(name: &str, root: &Dataset) -> Problem {
-    Problem::not_now(format!("`{name}` is locked"))
+    Code::KeyNotLoaded
+        .problem(format!("`{name}` is locked"))
         .on(name)
         .because(format!("it is encrypted, and the key of {root} is not loaded"))
         .hint(format!("load the key: {}", args::load_key(root)))

@@ -8,7 +8,7 @@ use super::drives::{self, Drive};
 use super::{Plan, own_guest};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{Guest, RunState, paused};
 use crate::launch::Launch;
 use crate::value::{Dataset, ImageName};
@@ -41,13 +41,10 @@ pub fn change(world: &World, guest: &Guest, launch: &Launch, request: &Request) 
         RunState::Running => {}
         RunState::Stopped | RunState::Crashed { .. } => {
             let name = request.disc.as_ref().map_or("IMAGE", |disc| disc.as_str());
-            return Err(Problem::not_now(format!(
-                "`{}` is {}: only a running guest has an ISO in a drive",
-                guest.name,
-                guest.state.word()
-            ))
-            .on(&guest.name)
-            .hint(format!("`chyves start {} --iso {name}` starts it with one", guest.name)));
+            return Err(Code::GuestNotRunning
+                .problem(format!("`{}` is {}: only a running guest has an ISO in a drive", guest.name, guest.state.word()))
+                .on(&guest.name)
+                .hint(format!("`chyves start {} --iso {name}` starts it with one", guest.name)));
         }
         RunState::Paused { reason } => return Err(paused(&guest.name, &guest.dataset, reason)),
         RunState::Starting | RunState::Stopping | RunState::Orphaned => {
@@ -126,7 +123,7 @@ fn which(guest: &Guest, drives: &[Drive], request: &Request) -> Result<Option<us
     match (&request.disc, request.drive) {
         (None, Some(n)) if n >= drives.len() => {
             let has = if drives.is_empty() { "it has none".to_owned() } else { format!("it has {}", told()) };
-            Err(Problem::not_found(format!("`{}` has no drive cd{n}", guest.name)).on(&guest.name).hint(has))
+            Err(Code::NoSuchDrive.problem(format!("`{}` has no drive cd{n}", guest.name)).on(&guest.name).hint(has))
         }
         (None, Some(n)) => Ok(holding.contains(&n).then_some(n)),
         (None, None) => match holding[..] {

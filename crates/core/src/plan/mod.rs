@@ -37,7 +37,7 @@ pub mod upgrade;
 pub mod whole;
 
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Result};
 use crate::guest::{Guest, settings_copy};
 use crate::os::Os;
 use crate::property::keys;
@@ -163,7 +163,8 @@ pub fn refuse(world: &World, plan: &Plan, foreign: bool) -> Result<()> {
 fn own_guest(guest: &Guest) -> Result<()> {
     match &guest.foreign {
         None => Ok(()),
-        Some(why) => Err(Problem::not_now(format!("`{}` is foreign: {why}", guest.name))
+        Some(why) => Err(Code::GuestForeign
+            .problem(format!("`{}` is foreign: {why}", guest.name))
             .on(&guest.name)
             .hint(format!("make sure that it runs nowhere else, then `chyves adopt {}`", guest.name))),
     }
@@ -187,7 +188,8 @@ fn with(mut native: Vec<Pair>, set: Option<&Vec<Pair>>) -> Vec<Pair> {
 /// Refuses a guest with a VM that is or may be alive.
 fn stopped(guest: &Guest, wish: &str) -> Result<()> {
     if guest.state.is_alive() {
-        return Err(Problem::not_now(format!("cannot {wish} `{}` while it is {}", guest.name, guest.state.word()))
+        return Err(Code::GuestRunning
+            .problem(format!("cannot {wish} `{}` while it is {}", guest.name, guest.state.word()))
             .on(&guest.name)
             .hint(format!("`chyves stop {}` first", guest.name)));
     }
@@ -203,10 +205,9 @@ fn lock_template(dataset: &Dataset, own: &[Pair]) -> Option<Action> {
 /// Refuses a template, which must not change.
 fn not_template(guest: &Guest, wish: &str) -> Result<()> {
     if guest.is_template() {
-        return Err(Problem::not_now(format!("cannot {wish} `{}`: it is a template", guest.name)).on(&guest.name).hint(format!(
-            "make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`",
-            guest.name, guest.name
-        )));
+        return Err(Code::GuestTemplate.problem(format!("cannot {wish} `{}`: it is a template", guest.name)).on(&guest.name).hint(
+            format!("make it a guest first: `chyves set {} template=no`; or clone it: `chyves clone {} NAME`", guest.name, guest.name),
+        ));
     }
     Ok(())
 }
@@ -220,13 +221,15 @@ fn count(n: usize, what: &str) -> String {
 /// guests of that name; `own` is the dataset of the guest that gets the name.
 fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) -> Result<()> {
     if let Some(there) = world.guests.iter().find(|g| g.name == *name && Some(&g.dataset) != own) {
-        return Err(Problem::not_now(format!("a guest is called `{name}` already"))
+        return Err(Code::GuestExists
+            .problem(format!("a guest is called `{name}` already"))
             .on(name)
             .because(format!("it is {}", there.dataset))
             .hint("choose another name"));
     }
     if let Some(there) = world.trash.iter().find(|t| t.dataset == *to) {
-        return Err(Problem::not_now(format!("a deleted guest keeps the name `{name}`"))
+        return Err(Code::GuestExists
+            .problem(format!("a deleted guest keeps the name `{name}`"))
             .on(name)
             .because(format!("it has dependent clones, so this ZFS could not move it: it is at {}", there.dataset))
             .hint(format!("choose another name, or restore it: `chyves undelete {name}`")));

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::os::Os;
 use crate::pool::Role;
 use crate::property::keys;
@@ -40,7 +40,8 @@ pub fn init(world: &World, request: &Request) -> Result<Plan> {
         if there.dataset == root {
             return Ok(Plan::nothing(format!("{root} is set up already, as {} pool", there.role.word())));
         }
-        return Err(Problem::not_now(format!("the pool `{}` carries chyves already", root.pool()))
+        return Err(Code::PoolExists
+            .problem(format!("the pool `{}` carries chyves already", root.pool()))
             .on(root.pool())
             .because(format!("its root is {}", there.dataset))
             .hint("one root a pool is enough; `chyves pool list` shows them"));

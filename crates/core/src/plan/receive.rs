@@ -5,7 +5,7 @@
 
 use super::{Moment, Plan, create};
 use crate::action::{Action, Onto};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
 use crate::guest::trash::Leaving;
 use crate::property::keys;
@@ -113,7 +113,8 @@ fn increment(
     moment: &Moment,
 ) -> Result<Plan> {
     let (Some(guest), Some(There { guid, newest, has })) = (guest, there) else {
-        return Err(Problem::not_found(format!("the stream holds only what changed on `{name}`, and no guest is called so"))
+        return Err(Code::NoSuchGuest
+            .problem(format!("the stream holds only what changed on `{name}`, and no guest is called so"))
             .on(name)
             .because(format!("it builds on the snapshot with the GUID {base}"))
             .hint("receive the whole guest first, or name the received guest that it builds on: --name NAME"));

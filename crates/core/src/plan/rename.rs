@@ -4,7 +4,7 @@
 use super::snapshot::volumes;
 use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{Guest, settings_copy, trust};
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, Size, SnapshotName};
@@ -44,7 +44,8 @@ pub fn rename(world: &World, guest: &Guest, name: &GuestName, facts: &Facts) -> 
     free(world, name, &parent.child(name), Some(&guest.dataset))?;
     match world.host.dialect {
         Dialect::Fuse if !facts.clones.is_empty() => {
-            return Err(Problem::not_now(format!("`{}` cannot be renamed: guests are clones of it", guest.name))
+            return Err(Code::HasClones
+                .problem(format!("`{}` cannot be renamed: guests are clones of it", guest.name))
                 .on(&guest.name)
                 .because(format!("zfs-fuse cannot rename a dataset with dependent clones: {}", facts.clones.join(", ")))
                 .hint("let a clone own the snapshots first: `chyves promote CLONE`; then rename"));

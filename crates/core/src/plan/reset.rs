@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Result};
 use crate::guest::{Guest, RunState, paused};
 
 /// Plans a reset.
@@ -11,7 +11,7 @@ use crate::guest::{Guest, RunState, paused};
 /// The guest is off, starting, stopping or paused.
 pub fn reset(guest: &Guest) -> Result<Plan> {
     let name = &guest.name;
-    let refused = || Problem::not_now(format!("`{name}` is {} and cannot be reset", guest.state.word())).on(name);
+    let refused = || Code::GuestNotRunning.problem(format!("`{name}` is {} and cannot be reset", guest.state.word())).on(name);
     match &guest.state {
         RunState::Running => {}
         // A reset guest would fail again on the same lack of space.

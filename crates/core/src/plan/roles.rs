@@ -5,7 +5,7 @@
 
 use super::Plan;
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
 use crate::image::IMAGE_SNAPSHOT;
 use crate::pool::{Role, Root};
@@ -113,7 +113,8 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     match root.role {
         Role::Offline => return Ok(Plan::nothing(format!("{pool} is offline already"))),
         Role::Primary => {
-            return Err(Problem::not_now(format!("`{pool}` is the primary pool and cannot be left alone"))
+            return Err(Code::PoolPrimary
+                .problem(format!("`{pool}` is the primary pool and cannot be left alone"))
                 .on(pool)
                 .hint("make another one primary first: `chyves pool promote POOL`"));
         }
@@ -121,7 +122,8 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     }
     let alive: Vec<&str> = world.guests.iter().filter(|g| g.root == root.dataset && g.state.is_alive()).map(|g| g.name.as_str()).collect();
     if !alive.is_empty() {
-        return Err(Problem::not_now(format!("guests of `{pool}` are running"))
+        return Err(Code::GuestRunning
+            .problem(format!("guests of `{pool}` are running"))
             .on(pool)
             .because(alive.join(", "))
             .hint(format!("`chyves stop {}` first", alive.join(" "))));
@@ -161,7 +163,8 @@ pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) ->
 pub fn remove(world: &World, root: &Root, there: &[Object]) -> Result<Plan> {
     let pool = root.dataset.pool();
     if root.role == Role::Primary && world.roots.len() > 1 {
-        return Err(Problem::not_now(format!("`{pool}` is the primary pool, and others need one"))
+        return Err(Code::PoolPrimary
+            .problem(format!("`{pool}` is the primary pool, and others need one"))
             .on(pool)
             .hint("make another one primary first: `chyves pool promote POOL`"));
     }

@@ -9,7 +9,7 @@
 use super::pool::PARTS;
 use super::{Plan, copy_path, opened, roles::Object, says_template};
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::settings_copy;
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
@@ -90,7 +90,7 @@ impl Tree {
         if self.alive.is_empty() {
             return Ok(());
         }
-        Err(Problem::not_now("guests of this pool are running").because(self.alive.join(", ")).hint("stop them first"))
+        Err(Code::GuestRunning.problem("guests of this pool are running").because(self.alive.join(", ")).hint("stop them first"))
     }
 }
 

@@ -5,7 +5,7 @@
 
 pub use crate::property::choices::Role;
 
-use crate::error::{Problem, Result};
+use crate::error::{Code, Result};
 use crate::property::keys;
 use crate::property::settings::OwnValues;
 use crate::value::Dataset;
@@ -52,7 +52,8 @@ impl Root {
     pub fn online(&self) -> Result<&Self> {
         match self.role {
             Role::Primary | Role::Secondary => Ok(self),
-            Role::Offline => Err(Problem::not_now(format!("the pool `{}` is offline", self.dataset.pool()))
+            Role::Offline => Err(Code::PoolOffline
+                .problem(format!("the pool `{}` is offline", self.dataset.pool()))
                 .on(self.dataset.pool())
                 .because("an offline pool is ignored; new objects on it would not be visible")
                 .hint(format!("`chyves pool online {}` brings it online", self.dataset.pool()))),

@@ -18,7 +18,7 @@ pub mod reach;
 pub mod settings;
 pub mod stored;
 
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use kind::Kind;
 use reach::Reaches;
 
@@ -185,7 +185,8 @@ pub fn find(key: &str) -> Result<Known> {
     } else {
         same.or_else(|| did_you_mean(&lower, names.iter().map(String::as_str)))
     };
-    Err(Problem::usage(format!("no property is called `{shown}`"))
+    Err(Code::UnknownProperty
+        .problem(format!("no property is called `{shown}`"))
         .on(&shown)
         .hint_if(hint)
         .hint("`chyves list properties` shows them all; your own notes go under keys that begin with `x.`"))

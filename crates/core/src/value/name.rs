@@ -36,6 +36,7 @@ pub const RESERVED: &[&str] = &[
     "doctor",
     "eject",
     "empty",
+    "errors",
     "facts",
     "fetch",
     "firmware",

@@ -3,7 +3,7 @@
 pub mod inventory;
 
 use crate::cloudinit::Text;
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::guest::{Guest, Trashed};
 use crate::image::Image;
 use crate::os::HostFacts;
@@ -46,7 +46,8 @@ impl World {
         let mut found = self.roots.iter().filter(|r| r.role == Role::Primary);
         match (found.next(), found.next()) {
             (Some(root), None) => Ok(root),
-            (Some(a), Some(b)) => Err(Problem::not_now("two pools are primary")
+            (Some(a), Some(b)) => Err(Code::SeveralPrimary
+                .problem("two pools are primary")
                 .on(b.dataset.pool())
                 .because(format!("{} and {}", a.dataset, b.dataset))
                 .hint(format!("choose this host's pool: `chyves pool promote {}`; the other becomes secondary", a.dataset.pool()))),
@@ -75,7 +76,8 @@ impl World {
         self.roots.iter().find(|r| r.dataset.pool() == pool || r.dataset.as_str() == pool).ok_or_else(|| {
             let known: Vec<&str> = self.roots.iter().map(|r| r.dataset.pool()).collect();
             let shown = crate::value::printable(pool, 60);
-            Problem::not_found(format!("no pool with chyves on it is called `{shown}`"))
+            Code::NoSuchPool
+                .problem(format!("no pool with chyves on it is called `{shown}`"))
                 .on(&shown)
                 .hint_if(did_you_mean(pool, known.iter().copied()))
                 .hint(format!("`chyves pool init {shown}` would set it up; `chyves pool list` shows those that are"))
@@ -101,7 +103,8 @@ impl World {
         let mut found = self.guests.iter().filter(|g| g.name == *name);
         match (found.next(), found.next()) {
             (Some(guest), None) => Ok(guest),
-            (Some(a), Some(b)) => Err(Problem::not_now(format!("two guests are called `{name}`"))
+            (Some(a), Some(b)) => Err(Code::NameAmbiguous
+                .problem(format!("two guests are called `{name}`"))
                 .on(name)
                 .because(format!("{} and {}", a.dataset, b.dataset))
                 .hint("take one of the pools offline, or rename one of the datasets with `zfs rename`")),
@@ -115,7 +118,8 @@ impl World {
     /// There is none.
     pub fn image(&self, name: &ImageName) -> Result<&Image> {
         self.images.iter().find(|i| i.name == *name).ok_or_else(|| {
-            Problem::not_found(format!("no image is called `{name}`"))
+            Code::NoSuchImage
+                .problem(format!("no image is called `{name}`"))
                 .on(name)
                 .hint_if(did_you_mean(name.as_str(), self.images.iter().map(|i| i.name.as_str())))
                 .hint("`chyves image list` shows them all; `chyves image import FILE` adds one")
@@ -126,14 +130,15 @@ impl World {
 /// "No such guest", with the most similar name.
 pub fn no_guest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Problem {
     let shown = crate::value::printable(name, 63);
-    Problem::not_found(format!("no guest is called `{shown}`"))
+    Code::NoSuchGuest
+        .problem(format!("no guest is called `{shown}`"))
         .on(&shown)
         .hint_if(did_you_mean(name, known))
         .hint("`chyves list` shows them all")
 }
 
 fn no_primary(roots: &[Root]) -> Problem {
-    let problem = Problem::not_found("no pool is set up for chyves");
+    let problem = Code::NoPool.problem("no pool is set up for chyves");
     if roots.is_empty() {
         problem.hint("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported")
     } else {

@@ -1,9 +1,12 @@
 //! One file an operation: its request, its answer, what it needs, and how it is answered.
 
+mod clone_list;
 mod disk_add;
 mod disk_change;
 mod disk_list;
 mod doctor;
+mod drive_change;
+mod firmware_reset;
 mod guest_clone;
 mod guest_create;
 mod guest_delete;
@@ -14,26 +17,40 @@ mod guest_promote;
 mod guest_rename;
 mod guest_reset;
 mod guest_set;
+mod guest_start;
+mod guest_stop;
 mod guest_undelete;
 mod host_set;
+mod image_delete;
 mod image_info;
 mod image_list;
+mod image_rename;
+mod image_uses;
+mod image_verify;
 mod network_check;
 mod network_list;
 mod pool_change;
 mod pool_init;
 mod pool_list;
+mod pool_remove;
+mod pool_upgrade;
+mod property_list;
 mod setting_get;
 mod snapshot_create;
 mod snapshot_delete;
+mod snapshot_diff;
 mod snapshot_list;
 mod snapshot_rollback;
+mod trash_empty;
 mod trash_list;
 
+pub use clone_list::{CloneList, CloneRow};
 pub use disk_add::{DiskAdd, DiskAdded, DiskAddedWord, DiskFrom};
 pub use disk_change::{DiskChange, DiskChangeKind, DiskChanged, DiskWord};
 pub use disk_list::{Disk, DiskList, DiskState};
 pub use doctor::{Doctor, Finding, Severity, catalogue_age};
+pub use drive_change::{DriveChange, DriveChanged, DriveWord};
+pub use firmware_reset::{FirmwareReset, FirmwareResetWord, FirmwareWasReset};
 pub use guest_clone::{Cloned, ClonedWord, GuestClone};
 pub use guest_create::{Created, CreatedWord, Document, GuestCreate};
 pub use guest_delete::{Deleted, DeletedWord, GuestDelete};
@@ -44,53 +61,90 @@ pub use guest_promote::{GuestPromote, Promoted, PromotedWord};
 pub use guest_rename::{GuestRename, Renamed, RenamedWord};
 pub use guest_reset::{GuestReset, ResetWord, WasReset};
 pub use guest_set::{Changed, ChangedWord, GuestSet};
+pub use guest_start::{GuestStart, Started, StartedWord, Starting};
+pub use guest_stop::{GuestStop, Stopped, StoppedWord};
 pub use guest_undelete::{GuestUndelete, Undeleted, UndeletedWord};
 pub use host_set::{HostChanged, HostSet, HostSettings};
+pub use image_delete::{ImageDelete, ImageGone, ImageGoneWord};
 pub use image_info::{ImageFacts, ImageInfo};
 pub use image_list::{Image, ImageList};
+pub use image_rename::{ImageRename, ImageRenamed, ImageRenamedWord};
+pub use image_verify::{ImageVerify, Verified, VerifiedWord};
 pub use network_check::{Difference, NetworkCheck};
 pub use network_list::{Bridge, BridgeState, BridgeType, Made, Member, NetworkList};
 pub use pool_change::{PoolChange, PoolChanged, PoolChangedWord, RoleChange};
 pub use pool_init::{PoolInit, PoolMade, PoolMadeWord};
 pub use pool_list::{Owner, Pool, PoolList};
+pub use pool_remove::{PoolRemove, PoolRemoved, PoolRemovedWord};
+pub use pool_upgrade::{PoolUpgrade, PoolUpgraded, PoolUpgradedWord};
+pub use property_list::{PropertyList, PropertyRow};
 pub use setting_get::{Holder, Setting, SettingGet, Source};
 pub use snapshot_create::{SnapshotCreate, Take, Taken, TakenWord};
 pub use snapshot_delete::{Doom, Gone, GoneWord, SnapshotDelete};
+pub use snapshot_diff::{Differs, DiffersIn, SnapshotDiff};
 pub use snapshot_list::{Snapshot, SnapshotList};
 pub use snapshot_rollback::{RolledBack, RolledBackWord, SnapshotRollback};
+pub use trash_empty::{Emptied, EmptiedWord, TrashEmpty};
 pub use trash_list::{TrashList, Trashed, TrashedKind};
 
 use crate::schema::Entry;
 
-/// All operations, in alphabetical order.
-pub(crate) const ALL: &[Entry] = &[
-    Entry::of::<DiskAdd>(),
-    Entry::of::<DiskChange>(),
-    Entry::of::<DiskList>(),
-    Entry::of::<Doctor>(),
-    Entry::of::<GuestClone>(),
-    Entry::of::<GuestCreate>(),
-    Entry::of::<GuestDelete>(),
-    Entry::of::<GuestInfo>(),
-    Entry::of::<GuestList>(),
-    Entry::of::<GuestMove>(),
-    Entry::of::<GuestPromote>(),
-    Entry::of::<GuestRename>(),
-    Entry::of::<GuestReset>(),
-    Entry::of::<GuestSet>(),
-    Entry::of::<GuestUndelete>(),
-    Entry::of::<HostSet>(),
-    Entry::of::<ImageInfo>(),
-    Entry::of::<ImageList>(),
-    Entry::of::<NetworkCheck>(),
-    Entry::of::<NetworkList>(),
-    Entry::of::<PoolChange>(),
-    Entry::of::<PoolInit>(),
-    Entry::of::<PoolList>(),
-    Entry::of::<SettingGet>(),
-    Entry::of::<SnapshotCreate>(),
-    Entry::of::<SnapshotDelete>(),
-    Entry::of::<SnapshotList>(),
-    Entry::of::<SnapshotRollback>(),
-    Entry::of::<TrashList>(),
-];
+/// The table of operations: each with its schemas. They are kept as text, so that the program need not have what generates
+/// them, which only a test uses.
+macro_rules! operations {
+    ($($name:literal $operation:ident,)+) => {
+        /// All operations, in alphabetical order.
+        pub(crate) const ALL: &[Entry] = &[$(Entry::new($name, include_str!(concat!("../../schemas/", $name, ".json")))),+];
+
+        /// The name of each operation, and its schemas as they follow from the types.
+        #[cfg(test)]
+        pub(crate) fn generated() -> Vec<(&'static str, serde_json::Value)> {
+            vec![$((<$operation as crate::Operation>::NAME, crate::schema::generated::<$operation>())),+]
+        }
+    };
+}
+
+operations! {
+    "clone-list" CloneList,
+    "disk-add" DiskAdd,
+    "disk-change" DiskChange,
+    "disk-list" DiskList,
+    "doctor" Doctor,
+    "drive-change" DriveChange,
+    "firmware-reset" FirmwareReset,
+    "guest-clone" GuestClone,
+    "guest-create" GuestCreate,
+    "guest-delete" GuestDelete,
+    "guest-info" GuestInfo,
+    "guest-list" GuestList,
+    "guest-move" GuestMove,
+    "guest-promote" GuestPromote,
+    "guest-rename" GuestRename,
+    "guest-reset" GuestReset,
+    "guest-set" GuestSet,
+    "guest-start" GuestStart,
+    "guest-stop" GuestStop,
+    "guest-undelete" GuestUndelete,
+    "host-set" HostSet,
+    "image-delete" ImageDelete,
+    "image-info" ImageInfo,
+    "image-list" ImageList,
+    "image-rename" ImageRename,
+    "image-verify" ImageVerify,
+    "network-check" NetworkCheck,
+    "network-list" NetworkList,
+    "pool-change" PoolChange,
+    "pool-init" PoolInit,
+    "pool-list" PoolList,
+    "pool-remove" PoolRemove,
+    "pool-upgrade" PoolUpgrade,
+    "property-list" PropertyList,
+    "setting-get" SettingGet,
+    "snapshot-create" SnapshotCreate,
+    "snapshot-delete" SnapshotDelete,
+    "snapshot-diff" SnapshotDiff,
+    "snapshot-list" SnapshotList,
+    "snapshot-rollback" SnapshotRollback,
+    "trash-empty" TrashEmpty,
+    "trash-list" TrashList,
+}

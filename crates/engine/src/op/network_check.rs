@@ -3,7 +3,7 @@
 use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Result};
 use chyves_core::network::compare::Close;
 use chyves_core::plan::network::apply;
 use schemars::JsonSchema;
@@ -62,7 +62,8 @@ impl Operation for NetworkCheck {
             n => format!("{n} differences"),
         };
         let apply = "`chyves network apply` applies what it can; a start applies what its guest needs";
-        let problem = Problem::host_cant(format!("the host's networks differ from the configuration: {words}"))
+        let problem = Code::NetworkDiffers
+            .problem(format!("the host's networks differ from the configuration: {words}"))
             .hint_if(all.iter().any(|one| one.by_apply).then(|| apply.to_owned()));
         Ok(Outcome { answer: Some(all), problem: Some(problem) })
     }

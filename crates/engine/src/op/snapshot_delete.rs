@@ -4,7 +4,7 @@ use crate::answer::Each;
 use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::snapshot::{Choice, Chosen, Seen};
 use chyves_core::plan::{self, Plan};
@@ -86,7 +86,7 @@ impl Operation for SnapshotDelete {
                 Targets::All => match everywhere(&seen.world, &choice)? {
                     names if names.is_empty() => {
                         let word = format!("all@{snapshots}");
-                        let problem = Problem::not_found(format!("no guest has a snapshot `{word}`")).on(&word);
+                        let problem = Code::NoSuchSnapshot.problem(format!("no guest has a snapshot `{word}`")).on(&word);
                         lost.push((word, problem.hint("`chyves snapshot list` shows them all")));
                     }
                     names => wanted.extend(names.into_iter().map(|name| (name, choice.clone()))),

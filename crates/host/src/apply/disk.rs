@@ -13,7 +13,7 @@ use crate::media::{length, media_size};
 use crate::run;
 use crate::safe::{self, Access, Folder, Rule};
 use chyves_core::action::from_qcow2;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Code, Kind, Problem, Result};
 use chyves_core::guest::{DiskFile, DiskFormat};
 use chyves_core::value::{Dataset, FilePath, Size, printable};
 use chyves_core::zfs::{args, devices};
@@ -82,7 +82,7 @@ pub fn look_at_source(wanted: &str) -> Result<DiskFile> {
         }
     };
     let shown = printable(&path, 300);
-    let real = named::real(&path).map_err(|e| Problem::not_found(format!("cannot find `{shown}`")).on(&path).because(e))?;
+    let real = named::real(&path).map_err(|e| Code::NoSuchFile.problem(format!("cannot find `{shown}`")).on(&path).because(e))?;
     let meta = named::stat(&real).map_err(fail("inspect", &path))?;
     let device = meta.file_type().is_block_device() || meta.file_type().is_char_device();
     if !device && !meta.is_file() {
@@ -130,7 +130,8 @@ fn pool_on(meta: &std::fs::Metadata) -> Result<Option<String>> {
 
 /// Verifies that a volume has one of two sizes: the one at planning, or the desired one.
 pub(super) fn volume_has(volume: &Dataset, from: Size, to: Size) -> Result<()> {
-    let row = crate::observe::dataset(volume)?.ok_or_else(|| Problem::not_found(format!("no volume is called `{volume}`")).on(volume))?;
+    let row =
+        crate::observe::dataset(volume)?.ok_or_else(|| Code::NoSuchVolume.problem(format!("no volume is called `{volume}`")).on(volume))?;
     match row.number("volsize").map(Size::bytes) {
         Some(size) if size == from || size == to => Ok(()),
         Some(size) => Err(Problem::not_now(format!("the volume `{volume}` has {size}, not {from}"))
@@ -160,7 +161,7 @@ fn volume(name: &str) -> Result<String> {
     match crate::observe::dataset(&dataset)? {
         Some(row) if row.native("type") == Some("volume") => Ok(format!("/dev/zvol/{dataset}")),
         Some(_) => Err(wrong(Problem::usage(format!("`{dataset}` is not a volume")).on(&dataset))),
-        None => Err(wrong(Problem::not_found(format!("no volume is called `{dataset}`")).on(&dataset))),
+        None => Err(wrong(Code::NoSuchVolume.problem(format!("no volume is called `{dataset}`")).on(&dataset))),
     }
 }
 

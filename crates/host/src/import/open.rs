@@ -4,7 +4,7 @@
 use super::hints;
 use crate::hostfs::named::{self, Reached};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::value::printable;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// read what its owner may not.
 pub(crate) fn regular(path: &str) -> Result<(File, Metadata, PathBuf)> {
     let shown = printable(path, 300);
-    let missing = |e| Problem::not_found(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
+    let missing = |e| Code::NoSuchFile.problem(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
     let Reached { file, path: real, links } = named::reach(path).map_err(missing)?;
     let meta = file.metadata().map_err(missing)?;
     let me = rustix::process::geteuid().as_raw();

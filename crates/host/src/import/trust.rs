@@ -7,7 +7,7 @@ use super::fetch::Remote;
 use super::signature::{self, Detached, Keys};
 use super::{ftp, hints, http};
 use crate::hostfs::named;
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Code, Kind, Problem, Result};
 use chyves_core::image::{Hash, Order, Source, checksums};
 use chyves_core::value::printable;
 use std::io::Read;
@@ -137,7 +137,7 @@ pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut from: Box<dyn Read> = match place {
         Source::File(path) => Box::new(named::open(path).map_err(|e| {
-            let problem = Problem::not_found(format!("cannot open `{}`", printable(path, 300))).on(&shown);
+            let problem = Code::NoSuchFile.problem(format!("cannot open `{}`", printable(path, 300))).on(&shown);
             problem.because(e).hint(hints::folder_of(path))
         })?),
         Source::Input => return Err(Problem::bug("standard input carries the image alone")),

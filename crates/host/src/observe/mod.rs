@@ -21,7 +21,7 @@ use crate::facts;
 use crate::run::{self, Output};
 use crate::runtime::{GuestState, Runtime};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::os::HostFacts;
 use chyves_core::pool::{Role, Root};
@@ -401,7 +401,7 @@ fn in_trash(world: &World, name: &str) -> Option<Problem> {
     let trash = inventory(&rows, &active).trash;
     let mut deleted = trash.iter().filter(|guest| guest.disk.is_none() && guest.name.as_str() == name);
     let (first, others) = (deleted.next()?, deleted.count());
-    let problem = Problem::not_found(format!("the guest `{name}` is deleted")).on(name);
+    let problem = Code::NoSuchGuest.problem(format!("the guest `{name}` is deleted")).on(name);
     Some(if others == 0 {
         problem.because(format!("it is in the trash since {}", first.deleted)).hint(format!("`chyves undelete {name}` restores it"))
     } else {
@@ -414,7 +414,8 @@ fn in_trash(world: &World, name: &str) -> Option<Problem> {
 /// The error that a guest is in a group deeper than the groups that are read.
 fn too_deep(root: &Root, path: &str, levels: usize) -> Problem {
     let shown = printable(path, 120);
-    Problem::not_found(format!("`{shown}` is not read: it is in a group, and groups are read {} levels deep", root.group_levels))
+    Code::NoSuchGuest
+        .problem(format!("`{shown}` is not read: it is in a group, and groups are read {} levels deep", root.group_levels))
         .on(path.rsplit('/').next().unwrap_or(path))
         .because(format!("it is {}/{shown}", root.guests()))
         .hint(format!("let groups be read: `chyves set global group_levels={levels}`"))
@@ -422,7 +423,7 @@ fn too_deep(root: &Root, path: &str, levels: usize) -> Problem {
 
 fn is_a_group(group: &str, guests: &[String]) -> Problem {
     let shown = printable(group, 63);
-    let problem = Problem::not_found(format!("`{shown}` is a group of guests, not a guest")).on(&shown);
+    let problem = Code::NoSuchGuest.problem(format!("`{shown}` is a group of guests, not a guest")).on(&shown);
     match guests {
         [] => problem.because("no guest is in it").hint("`chyves list -o name,group` shows the groups of all guests"),
         some => problem.hint(format!("its guests: {}", some.join(","))),

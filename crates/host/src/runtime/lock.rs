@@ -8,7 +8,7 @@
 use super::Runtime;
 use crate::hostfs::own::{self, How};
 use crate::interrupt;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::value::{GuestName, printable};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -243,7 +243,7 @@ impl Runtime {
         super::make_private(&folder)?;
         let path = folder.join(file);
         let Some(mut lock) = take(&path)? else {
-            let problem = Problem::not_now(format!("{object} is being changed by another command")).on(object.replace('`', ""));
+            let problem = Code::Busy.problem(format!("{object} is being changed by another command")).on(object.replace('`', ""));
             return Err(match holder(&path) {
                 Some(holder) => problem.because(format!("{holder} holds its lock")),
                 None => problem,

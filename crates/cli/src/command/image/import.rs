@@ -3,7 +3,7 @@
 use crate::session::{Report, Session};
 use chyves_core::action::Action;
 use chyves_core::catalogue::{self, Found};
-use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::error::{Code, Kind, Problem, Result};
 use chyves_core::image::{self, Hash, ImageKind, Order, Source, VendorKey};
 use chyves_core::plan::{self, Plan};
 use chyves_core::value::{Dataset, ImageName, Size, printable};
@@ -256,7 +256,8 @@ pub(super) fn place(text: &str) -> Result<Source> {
 pub(super) fn file(path: &str) -> Result<String> {
     let found = named::stat(path).and_then(|_| std::path::absolute(path)).map_err(|e| {
         let shown = printable(path, 200);
-        Problem::not_found(format!("there is no file `{shown}`"))
+        Code::NoSuchFile
+            .problem(format!("there is no file `{shown}`"))
             .on(&shown)
             .because(e)
             .hint("check the path; to download a file: `chyves image fetch ADDRESS`")

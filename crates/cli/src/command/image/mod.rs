@@ -16,9 +16,8 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::Result;
 use chyves_core::image::ImageKind;
-use chyves_core::value::{Dataset, ImageName};
+use chyves_core::value::ImageName;
 use chyves_engine::op::ImageList;
-use chyves_host::shared_mounts;
 use std::collections::BTreeSet;
 
 /// Manage images: disks, ISOs, firmware
@@ -91,15 +90,6 @@ pub(crate) fn firmware(session: &Session, verb: &FirmwareVerb) -> Result<()> {
     match verb {
         FirmwareVerb::Image(verb) => run(session, Some(ImageKind::Firmware), verb),
         FirmwareVerb::Reset(args) => reset::run(session, args),
-    }
-}
-
-/// Unmounts images that were needed only temporarily, unless other processes use them.
-pub(super) fn let_go_of(session: &Session, datasets: &[Dataset]) {
-    for dataset in datasets.iter().filter(|_| !session.dry_run) {
-        if let Err(problem) = shared_mounts::let_go(&session.runtime, dataset, &session.typed) {
-            session.ui.warn(&format!("{dataset} stays mounted: {problem}"));
-        }
     }
 }
 

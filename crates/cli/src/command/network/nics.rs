@@ -3,7 +3,7 @@
 use super::{facts, pairs};
 use crate::session::{Pace, Report, Session};
 use crate::targets::Targets;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::Guest;
 use chyves_core::plan::network::nics::{self, What};
 use chyves_core::property::keys::{self, NetKey};
@@ -123,7 +123,8 @@ fn owner(session: &Session, tap: &str) -> Result<chyves_core::value::GuestName> 
     let found = world.guests.iter().find(|g| nics::find(g, Some(tap)).is_ok() && !tap.starts_with("net"));
     found.map(|g| g.name.clone()).ok_or_else(|| {
         let shown = chyves_core::value::printable(tap, 40);
-        Problem::not_found(format!("no guest's NIC has the tap `{shown}`"))
+        Code::NoSuchNic
+            .problem(format!("no guest's NIC has the tap `{shown}`"))
             .on(&shown)
             .hint(format!("`chyves network add GUEST {shown} BRIDGE` adds a NIC with it to a guest"))
     })

@@ -1,11 +1,8 @@
 //! `chyves pool promote|offline|online|remove`: the role of a pool on this host.
 
-use crate::session::{Report, Session};
+use crate::session::Session;
 use chyves_core::error::Result;
-use chyves_core::plan::roles;
-use chyves_engine::op::RoleChange;
-use chyves_engine::op::{PoolChange, PoolChangedWord};
-use chyves_host::observe::{self, Look};
+use chyves_engine::op::{PoolChange, PoolChangedWord, PoolRemove, RoleChange};
 
 /// Gives a pool another role.
 pub(super) fn change(session: &Session, pool: &str, to: RoleChange) -> Result<()> {
@@ -19,20 +16,8 @@ pub(super) fn change(session: &Session, pool: &str, to: RoleChange) -> Result<()
     })
 }
 
+/// Removes chyves from a pool.
 pub(super) fn remove(session: &Session, pool: &str) -> Result<()> {
-    let _lock = session.lock("pool", &["roles"])?;
-    let world = session.look(&Look::default())?;
-    let root = world.root_on(pool)?;
-    let there = observe::pool::everything(root)?;
-    let plan = roles::remove(&world, root, &there)?;
-    if !session.dry_run {
-        for (name, _) in &there {
-            session.ui.say(&format!("{pool}: destroys {name}, which is empty"));
-        }
-        session.ui.confirm(&format!("remove chyves from the pool {}", root.dataset.pool()), session.yes)?;
-    }
-    if session.carry_out(&world, &plan, pool).map_err(|p| session.goes_on(p))?.is_some() {
-        session.tell(&[Report::new(root.dataset.pool(), "removed from chyves")]);
-    }
-    Ok(())
+    let outcome = session.run(&PoolRemove { pool: pool.to_owned() })?;
+    session.show_all(outcome, |removed| Some((removed.object.clone(), "removed from chyves".to_owned())))
 }

@@ -96,6 +96,7 @@ const READING: &[&str] = &[
     "dev",
     "diff",
     "doctor",
+    "errors",
     "facts",
     "get",
     "help",

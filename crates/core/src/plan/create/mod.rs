@@ -8,7 +8,7 @@ use super::{Moment, Plan, copy_path, values};
 use crate::action::Action;
 use crate::cloudinit::Text;
 use crate::cloudinit::reader::Reader;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{DiskKind, disk_name, settings_copy};
 use crate::image::{Image, ImageKind};
 use crate::pool::Root;
@@ -172,7 +172,8 @@ fn from_nothing(world: &World, request: &Request, dataset: &Dataset, folder: &st
     let has_volumes = world.host.dialect.has_volumes();
     let wanted = request.disk.unwrap_or(if has_volumes { DiskKind::Zvol } else { DiskKind::Raw });
     if wanted == DiskKind::Zvol && !has_volumes {
-        return Err(Problem::host_cant("the ZFS of this host has no volumes")
+        return Err(Code::NoVolumes
+            .problem("the ZFS of this host has no volumes")
             .hint("omit `--disk`: the disk is then a file in the guest's file system"));
     }
     let native = super::of_disks();

@@ -3,7 +3,7 @@
 use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, typed, volume};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{DiskFile, DiskFormat, DiskKind, Guest, RevertAt, Trashed, TrashedDisk};
 use crate::property::keys::{self, DiskKey};
 use crate::value::{FilePath, Size};
@@ -132,7 +132,8 @@ impl Wish<'_> {
         match kind {
             DiskKind::Zvol => {
                 if !has_volumes {
-                    return Err(Problem::host_cant("the ZFS of this host has no volumes")
+                    return Err(Code::NoVolumes
+                        .problem("the ZFS of this host has no volumes")
                         .hint("omit `--kind`: the disk is then a file in the guest's file system"));
                 }
                 let block = block(request.block)?;

@@ -2,7 +2,7 @@
 //!
 //! Not here: reading them (chyves-host `observe::disks`).
 
-use crate::error::{Problem, Result};
+use crate::error::{Code, Result};
 use crate::guest::{DiskKind, DiskSpec, Guest};
 use crate::value::{Size, printable};
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ impl Found {
     pub fn size(&self, guest: &Guest, disk: &DiskSpec) -> Result<Size> {
         let number = disk.number;
         let object = format!("{}:disk{number}", guest.name);
-        let cannot = |why: String| Problem::not_now(format!("cannot use disk{number} of {}: {why}", guest.name)).on(&object);
+        let cannot = |why: String| Code::DiskUnusable.problem(format!("cannot use disk{number} of {}: {why}", guest.name)).on(&object);
         match self {
             Self::Size(size) => Ok(*size),
             Self::Missing => {

@@ -19,7 +19,7 @@ use super::set::change;
 use super::{Plan, copy_path, in_folder, own_guest, stopped};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace, derived_serial};
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::guest::{DiskKind, DiskSpec, Guest, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{Own, OwnValues};
@@ -50,7 +50,8 @@ pub fn find<'a>(guest: &Guest, disks: &'a [DiskSpec], number: u16) -> Result<&'a
     disks.iter().find(|d| d.number == number).ok_or_else(|| {
         let there: Vec<String> = disks.iter().map(|d| format!("disk{}", d.number)).collect();
         let has = if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
-        Problem::not_found(format!("`{}` has no disk{number}", guest.name))
+        Code::NoSuchDisk
+            .problem(format!("`{}` has no disk{number}", guest.name))
             .on(format!("{}:disk{number}", guest.name))
             .because(has)
             .hint(format!("`chyves disk list {}` shows its disks", guest.name))
@@ -90,7 +91,8 @@ fn file(folder: &str, number: u16) -> FilePath {
 fn changeable(guest: &Guest) -> Result<()> {
     own_guest(guest)?;
     if guest.is_template() {
-        return Err(Problem::not_now(format!("`{}` is a template: its disks stay as they are", guest.name))
+        return Err(Code::GuestTemplate
+            .problem(format!("`{}` is a template: its disks stay as they are", guest.name))
             .on(&guest.name)
             .hint(format!("make it a guest first: `chyves set {} template=no`", guest.name)));
     }
@@ -254,7 +256,8 @@ fn free(guest: &Guest, number: u16) -> Result<()> {
         return Err(Problem::usage(format!("disks are numbered below {LIMIT}")).on(number));
     }
     if guest.settings.numbers("disk").contains(&number) {
-        return Err(Problem::not_now(format!("`{}` has a disk{number} already", guest.name))
+        return Err(Code::DiskExists
+            .problem(format!("`{}` has a disk{number} already", guest.name))
             .on(format!("{}:disk{number}", guest.name))
             .hint("choose another number, or omit --number"));
     }

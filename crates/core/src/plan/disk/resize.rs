@@ -5,7 +5,7 @@
 use super::found::Found;
 use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
 use crate::action::{Action, Growth};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{Bus, DiskKind, DiskSpec, Guest, RunState};
 use crate::plan::machine::disk_file;
 use crate::plan::stopped;
@@ -111,7 +111,8 @@ pub fn resize(
     plan.notes.extend(stale.clone());
     let smaller = to < from;
     if smaller && !force {
-        let mut problem = Problem::not_now(format!("disk{number} of `{}` would shrink from {from} to {to}", guest.name))
+        let mut problem = Code::WouldShrink
+            .problem(format!("disk{number} of `{}` would shrink from {from} to {to}", guest.name))
             .on(&object)
             .because("everything beyond its new end is lost, and a guest that was not prepared for it may lose everything on it");
         if let Some(stale) = stale {

@@ -12,7 +12,7 @@ use super::machine::vars_path;
 use super::{Moment, Plan, in_folder, not_template, own_guest, stopped};
 use crate::action::Action;
 use crate::check::{FirmwareFile, WantedFirmware, unfit_firmware};
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::guest::{Guest, Loader, Spec};
 use crate::image::{Image, ImageKind};
 use crate::os::HostFacts;
@@ -108,7 +108,7 @@ pub(super) fn of(world: &World, guest: &Guest, spec: &Spec) -> Result<Option<Fir
 /// The firmware of the host's packages.
 fn packaged(host: &HostFacts, guest: &Guest) -> Result<Firmware> {
     let file = |path: &String| FirmwareFile { path: path.clone(), size: None };
-    let missing = |what: &str, line: &str| Problem::host_cant(format!("this host has no {what}")).on(&guest.name).hint(line);
+    let missing = |what: &str, line: &str| Code::NoFirmware.problem(format!("this host has no {what}")).on(&guest.name).hint(line);
     if has_no_variables(host) {
         let code = host.state.uboot.as_ref().ok_or_else(|| missing("U-Boot for guests", "pkg install u-boot-bhyve-arm64"))?;
         return Ok(Firmware { image: None, code: file(code), template: None });
@@ -157,7 +157,7 @@ pub fn image<'w>(world: &'w World, name: &ImageName) -> Result<&'w Image> {
     let problem = match world.images.iter().find(|i| i.name == *name) {
         Some(image) if image.kind == ImageKind::Firmware => return Ok(image),
         Some(image) => Problem::usage(format!("the image `{name}` holds no firmware")).because(format!("it is {}", image.kind.phrase())),
-        None => Problem::not_found(format!("no firmware image is called `{name}`")).hint_if(did_you_mean(name.as_str(), all())),
+        None => Code::NoSuchImage.problem(format!("no firmware image is called `{name}`")).hint_if(did_you_mean(name.as_str(), all())),
     };
     Err(problem.on(name).hint(format!("`chyves firmware list` shows what there is; `chyves firmware import FILE --name {name}` adds it")))
 }

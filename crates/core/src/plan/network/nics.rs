@@ -4,7 +4,7 @@ use super::services;
 use super::{Facts, attach};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec, backend};
 use crate::network::compare::{self, Close};
 use crate::network::{BridgeSpec, Mode, STARTED};
@@ -211,7 +211,8 @@ fn live(world: &World, facts: &Facts, guest: &Guest, net: &NetSpec, target: &IfN
         match difference.close {
             Close::By(intents) if facts.design.mode == Mode::System => done.intents.extend(intents),
             Close::By(_) => {
-                return Err(Problem::host_cant(format!("`{target}` differs from its configuration: {}", difference.says))
+                return Err(Code::NetworkDiffers
+                    .problem(format!("`{target}` differs from its configuration: {}", difference.says))
                     .on(target)
                     .because("networks are managed by hand on this host (network_mode=manual)")
                     .hint("`chyves network plan` shows the commands"));
@@ -257,7 +258,8 @@ pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
     let Some(word) = word else {
         return match numbers[..] {
             [one] => Ok(one),
-            [] => Err(Problem::not_found(format!("`{}` has no NIC", guest.name))
+            [] => Err(Code::NoSuchNic
+                .problem(format!("`{}` has no NIC", guest.name))
                 .on(&guest.name)
                 .hint(format!("`chyves network add {}`", guest.name))),
             _ => Err(Problem::usage(format!("`{}` has several NICs", guest.name)).on(&guest.name).hint(format!("name one: {}", known()))),
@@ -268,7 +270,7 @@ pub fn find(guest: &Guest, word: Option<&str>) -> Result<u16> {
     let derived = |n: &u16| crate::plan::machine::tap_name(guest.uuid, *n).is_ok_and(|t| t.as_str() == word);
     numbers.iter().find(|n| named(n) || derived(n)).copied().ok_or_else(|| {
         let shown = crate::value::printable(word, 40);
-        Problem::not_found(format!("`{}` has no NIC `{shown}`", guest.name)).on(&shown).hint(match known() {
+        Code::NoSuchNic.problem(format!("`{}` has no NIC `{shown}`", guest.name)).on(&shown).hint(match known() {
             none if none.is_empty() => "it has none at all".to_owned(),
             known => format!("it has {known}"),
         })
@@ -287,7 +289,8 @@ pub fn free_mac(guests: &[Guest], but: Option<(&Guest, u16)>, mac: Mac) -> Resul
             }
             let own = guest.settings.own(&keys::net(n, NetKey::Mac)).and_then(|m| m.parse().ok());
             if own.unwrap_or_else(|| Mac::derived(guest.uuid, n)) == mac {
-                return Err(Problem::not_now(format!("`{mac}` is the address of net{n} of `{}` already", guest.name))
+                return Err(Code::MacTaken
+                    .problem(format!("`{mac}` is the address of net{n} of `{}` already", guest.name))
                     .on(mac)
                     .because("two NICs of one address on one network get each other's packets")
                     .hint("choose another, or none: the NIC has one of its own"));

@@ -8,7 +8,7 @@ pub use increment::{Base, base, guids_in};
 
 use super::{Moment, Plan};
 use crate::action::Action;
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::settings::OwnValues;
 use crate::value::{SnapshotName, SnapshotRef};
@@ -49,7 +49,8 @@ impl Facts {
 
     fn place(&self, guest: &Guest, name: &SnapshotName) -> Result<usize> {
         self.there.iter().position(|s| s.name == name.as_str()).ok_or_else(|| {
-            Problem::not_found(format!("`{}` has no snapshot called `{name}`", guest.name))
+            Code::NoSuchSnapshot
+                .problem(format!("`{}` has no snapshot called `{name}`", guest.name))
                 .on(format!("{}@{name}", guest.name))
                 .hint_if(did_you_mean(name.as_str(), self.there.iter().map(|s| s.name.as_str())))
                 .hint(format!("`chyves snapshot list {}` shows them all", guest.name))

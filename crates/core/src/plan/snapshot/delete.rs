@@ -2,7 +2,7 @@
 
 use super::{Facts, Maker, Seen, find};
 use crate::action::Action;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
 use crate::plan::Plan;
 use crate::value::{BadValue, Size, SnapshotName};
@@ -56,7 +56,8 @@ pub fn choose(guest: &Guest, choice: &Choice, there: &[Seen]) -> Result<Chosen> 
         Choice::One(name) => {
             let seen = find(guest, name, there)?;
             if !seen.is_ours() {
-                return Err(Problem::not_now(format!("`{}@{name}` was not taken by chyves", guest.name))
+                return Err(Code::SnapshotForeign
+                    .problem(format!("`{}@{name}` was not taken by chyves", guest.name))
                     .on(format!("{}@{name}", guest.name))
                     .because(match seen.maker {
                         Maker::Zrepl | Maker::Sanoid => format!("{} keeps it, and may need it to replicate", seen.maker.word()),
@@ -95,7 +96,8 @@ pub fn delete(guest: &Guest, chosen: &Chosen, facts: &Facts) -> Result<Plan> {
         let each: Vec<String> = facts.clones.iter().map(|(snapshot, clone)| format!("{clone} depends on @{snapshot}")).collect();
         let which: Vec<String> =
             chosen.names.iter().map(ToString::to_string).filter(|n| facts.clones.iter().any(|(s, _)| s == n)).collect();
-        return Err(Problem::not_now(format!("snapshots of `{}` have clones: {}", guest.name, which.join(", ")))
+        return Err(Code::HasClones
+            .problem(format!("snapshots of `{}` have clones: {}", guest.name, which.join(", ")))
             .on(&guest.name)
             .because(each.join("; "))
             .hint("delete those guests first, or turn the dependency round: `chyves promote CLONE`"));

@@ -19,7 +19,7 @@ pub(in crate::plan) mod volumes;
 
 use super::{Plan, pairs};
 use crate::action::Action;
-use crate::error::{Problem, Result, did_you_mean};
+use crate::error::{Code, Result, did_you_mean};
 use crate::guest::Guest;
 use crate::property::keys;
 use crate::property::settings::OwnValues;
@@ -63,7 +63,8 @@ impl Facts {
 /// A snapshot of that name exists.
 pub fn create(guest: &Guest, name: &SnapshotName, there: &[Seen], now: &str) -> Result<Plan> {
     if there.iter().any(|s| s.name == name.as_str()) {
-        return Err(Problem::not_now(format!("`{}` has a snapshot called `{name}` already", guest.name))
+        return Err(Code::SnapshotExists
+            .problem(format!("`{}` has a snapshot called `{name}` already", guest.name))
             .on(format!("{}@{name}", guest.name))
             .hint(format!("choose another name, or `chyves snapshot delete {}@{name}` first", guest.name)));
     }
@@ -92,7 +93,8 @@ pub(super) fn carried(guest: &Guest, now: &str) -> Vec<Pair> {
 /// There is none.
 pub fn find<'a>(guest: &Guest, name: &SnapshotName, there: &'a [Seen]) -> Result<&'a Seen> {
     there.iter().find(|s| s.name == name.as_str()).ok_or_else(|| {
-        Problem::not_found(format!("`{}` has no snapshot called `{name}`", guest.name))
+        Code::NoSuchSnapshot
+            .problem(format!("`{}` has no snapshot called `{name}`", guest.name))
             .on(format!("{}@{name}", guest.name))
             .hint_if(did_you_mean(name.as_str(), there.iter().map(|s| s.name.as_str())))
             .hint(format!("`chyves snapshot list {}` shows them all", guest.name))

@@ -8,7 +8,7 @@ use crate::cloudinit::{self, SeedDisc};
 use crate::cmd::Cmd;
 use crate::confinement::{Level, Means};
 use crate::device::{Device, FrameBuffer, SerialEnd, VncListen};
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{Accel, Backend, Guest, Spec, backend};
 use crate::launch::{ConsoleEnd, Control, Launch, Opened, Prepare, SECRET_FILE};
 use crate::os::{HostFacts, Os};
@@ -78,7 +78,7 @@ pub(super) fn make(
             Vmm::Bhyve => "bhyve is part of FreeBSD; this system has none",
             Vmm::Qemu => "apt-get install qemu-system-x86 ovmf",
         };
-        Problem::host_cant(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
+        Code::NoHypervisor.problem(format!("{} is missing on this host", host.vmm)).on(&guest.name).hint(line)
     })?;
     let ports = machine.spec().serial.iter().flatten().filter_map(terminal);
     let given = machine.devices().values().filter_map(|device| device.passed().map(ToString::to_string)).chain(ports).collect();
@@ -248,7 +248,8 @@ fn accel(guest: &Guest, spec: &Spec, host: &HostFacts) -> Result<qemu::Accel> {
     match (spec.accel, &host.kvm) {
         (Accel::Tcg, _) | (Accel::Auto, Err(_)) => Ok(qemu::Accel::Tcg),
         (Accel::Auto | Accel::Kvm, Ok(())) => Ok(qemu::Accel::Kvm),
-        (Accel::Kvm, Err(why)) => Err(Problem::host_cant(format!("`{}` needs KVM, which does not work here", guest.name))
+        (Accel::Kvm, Err(why)) => Err(Code::NoKvm
+            .problem(format!("`{}` needs KVM, which does not work here", guest.name))
             .on(&guest.name)
             .because(why)
             .hint(format!("`chyves set {} accel=auto` uses emulation where KVM is missing", guest.name))),

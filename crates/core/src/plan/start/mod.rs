@@ -15,7 +15,7 @@ use crate::action::{Action, Checked};
 use crate::check::files::OWN_GRUB;
 use crate::check::{self, Finding, Severity};
 use crate::cloudinit::SeedDisc;
-use crate::error::{Problem, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{DiskSpec, Guest, Loader, RunState, Spec, paused};
 use crate::launch::Launch;
 use crate::launch::guest_files::LOADER_LIMIT;
@@ -82,7 +82,8 @@ pub(super) fn rendered(world: &World, guest: &Guest, spec: &Spec) -> Result<()> 
 pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     permitted(world, guest)?;
     if guest.is_template() {
-        return Err(Problem::not_now(format!("`{}` is a template", guest.name))
+        return Err(Code::GuestTemplate
+            .problem(format!("`{}` is a template", guest.name))
             .on(&guest.name)
             .hint(format!("clone it: `chyves clone {} NAME`; or make it a guest: `chyves set {} template=no`", guest.name, guest.name)));
     }

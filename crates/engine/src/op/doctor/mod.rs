@@ -9,7 +9,7 @@ use crate::answer::mirrored;
 use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use chyves_core::check;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ impl Operation for Doctor {
         let all: Vec<Finding> = host::look(engine).into_iter().map(Finding::from).collect();
         let failing: Vec<&str> = all.iter().filter(|f| f.state == Severity::Fails).map(|f| f.check.as_str()).collect();
         let problem = (!failing.is_empty())
-            .then(|| Problem::host_cant(format!("{} of {} checks fail: {}", failing.len(), all.len(), failing.join(", "))));
+            .then(|| Code::ChecksFail.problem(format!("{} of {} checks fail: {}", failing.len(), all.len(), failing.join(", "))));
         Ok(Outcome { answer: Some(all), problem })
     }
 }

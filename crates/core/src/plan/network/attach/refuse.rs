@@ -1,6 +1,6 @@
 //! The errors for NICs that cannot be attached, with the commands that help.
 
-use crate::error::Problem;
+use crate::error::{Code, Problem};
 use crate::guest::Guest;
 use crate::network::compare::{Close, Room};
 use crate::network::{BridgeSpec, IfKind, Mode, compare};
@@ -11,7 +11,7 @@ use crate::value::IfName;
 pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) -> Problem {
     let bridges = room.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).map(|(n, _)| n.as_str());
     let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
-    let problem = Problem::host_cant(format!("there is no bridge `{name}`"));
+    let problem = Code::NoBridge.problem(format!("there is no bridge `{name}`"));
     let problem = match room.design.mode {
         Mode::Manual => problem.because("networks are managed by hand on this host (network_mode=manual)").hint(format!(
             "make it: {}",
@@ -28,7 +28,8 @@ pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) 
 }
 
 pub(super) fn by_hand(name: &IfName, says: &str) -> Problem {
-    Problem::host_cant(format!("`{name}` differs from its configuration: {says}"))
+    Code::NetworkDiffers
+        .problem(format!("`{name}` differs from its configuration: {says}"))
         .on(name)
         .because("networks are managed by hand on this host (network_mode=manual)")
         .hint("`chyves network plan` shows the commands")

@@ -1,0 +1,79 @@
+//! Powers guests off: requests it, waits, and reports how it went.
+
+use crate::answer::Each;
+use crate::needs::{Needs, Observed};
+use crate::operation::{Operation, Outcome};
+use crate::{Engine, Pace, Targets};
+use chyves_core::error::Result;
+use chyves_core::plan;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Powers guests off.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuestStop {
+    /// The guests; of all, those that are running.
+    pub guests: Targets,
+    /// Powers them off forcibly when the time is over.
+    #[serde(default)]
+    pub force: bool,
+    /// The seconds to wait; the guest's own if this is missing.
+    #[serde(default)]
+    pub timeout: Option<u32>,
+}
+
+/// A guest that was powered off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Stopped {
+    /// What was done.
+    pub done: StoppedWord,
+    /// How its VM ended, for people.
+    pub how: String,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoppedWord {
+    /// It is off.
+    Stopped,
+}
+
+impl Operation for GuestStop {
+    const NAME: &'static str = "guest-stop";
+    type Answer = Vec<Each<Stopped>>;
+
+    fn needs(&self) -> Needs {
+        // Each guest is observed for itself.
+        Needs { nothing: true, ..Needs::default() }
+    }
+
+    fn run(&self, engine: &Engine, _: &Observed) -> Result<Outcome<Self::Answer>> {
+        let (were_off, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let results = engine.each(&self.guests, Pace::Asking, |world, guest| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            // Of all guests, those that are off are only counted.
+            if self.guests == Targets::All && !guest.state.is_alive() {
+                were_off.fetch_add(1, Ordering::SeqCst);
+                return Ok(None);
+            }
+            let plan = plan::stop::stop(guest, self.timeout, self.force)?;
+            let done = engine.carry_out(world, &plan, guest.name.as_str())?;
+            let how = |said: Vec<String>| said.into_iter().next().unwrap_or_else(|| "off".to_owned());
+            Ok(done.filter(|_| !plan.steps.is_empty()).map(|d| Stopped { done: StoppedWord::Stopped, how: how(d.said) }))
+        })?;
+        let (were_off, seen) = (were_off.into_inner(), seen.into_inner());
+        match (were_off, seen) {
+            (0, _) => {}
+            (off, all) if off == all => engine.events.note(&format!("no guest is running; {all} are off")),
+            (1, _) => engine.events.note("1 more was off already"),
+            (off, _) => engine.events.note(&format!("{off} more were off already")),
+        }
+        // Where all were off, there was no plan to be shown.
+        let nothing = were_off == seen;
+        let failed = "guests could not be done";
+        Ok(if nothing { Outcome::each(results, failed) } else { Outcome::each_of(engine, results, failed) })
+    }
+}
