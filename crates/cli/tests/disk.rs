@@ -311,9 +311,50 @@ fn a_disk_that_is_lost_is_named_and_can_be_forgotten() {
     host.ok("disk remove web disk1 --lost").says("forgotten");
     assert_eq!(disks(&host, "number"), "0\n");
     assert_eq!(host.ok("trash list -H").out, "");
-    // What is not lost stays where it is.
-    host.ok("disk remove web disk0 --lost");
-    host.in_folder("web", |f| assert!(f.join("disk0.raw").exists()));
+    // What is there is not lost, whatever kind is recorded.
+    host.chyves("disk remove web disk0 --lost").ends(4).says("its file of 1M is there").says("chyves disk sync web disk0");
+    host.sh("zfs", &["set", "chyves:disk0.kind=zvol", &host.dataset("web")]);
+    host.ok("disk list web").says("a file of 1M");
+    host.ok("info web").is_silent_of("missing").says("1M (recorded)").says("chyves disk list web");
+    host.chyves("start web").says("chyves disk sync web disk0");
+    let before = host.tree();
+    host.chyves("disk remove web disk0 --lost").ends(4).says("its file of 1M is there").says("chyves disk sync web disk0");
+    assert_eq!(host.tree(), before);
+    host.ok("disk sync web disk0");
+    assert_eq!(disks(&host, "number,kind,actual"), "0\traw\t1048576\n");
+}
+
+#[test]
+fn a_removed_disk_that_a_rollback_brings_back_is_shown_and_recorded_or_evaded() {
+    let Some(host) = host("disk::stray") else { return };
+    host.ok("disk add web --kind raw 1M");
+    host.in_folder("web", |f| mark(f, "disk1.raw", 0, b"of-then"));
+    host.ok("snapshot web@base");
+    host.in_folder("web", |f| mark(f, "disk1.raw", 0, b"of-now!"));
+    host.ok("disk remove web disk1");
+    host.ok("snapshot rollback web@base --keep-settings");
+    let first = |disk: &str| host.in_folder("web", |f| std::fs::read(f.join(disk)).unwrap()[..7].to_vec());
+    assert_eq!(first("disk1.raw"), b"of-then");
+    let way = "chyves disk sync web disk1";
+    host.ok("disk list web").says("1M (not recorded)").says(way);
+    host.ok("disk sync web").says("disk1.raw of 1M is in the folder").says(way);
+    host.chyves("doctor").says("disk1.raw of 1M is in the folder").says(way);
+    host.in_folder("web", |_| drop(host.ok("info web").says("that is not in the settings").says(way)));
+    let before = host.tree();
+    for line in ["disk add web --kind raw 1M --number 1", "disk move web disk0 disk1"] {
+        host.chyves(line).ends(4).says("disk1.raw of 1M is in the folder").says(way);
+        assert_eq!(host.tree(), before);
+    }
+    // The one in the trash comes back beside it, as the disk that the guest knows.
+    let trashed = in_trash(&host);
+    host.ok(&format!("undelete {trashed}")).says("disk2 added").says(way);
+    assert_eq!(first("disk2.raw"), b"of-now!");
+    host.ok(way.strip_prefix("chyves ").unwrap());
+    assert_eq!(disks(&host, "number,kind,size,actual"), "0\traw\t1048576\t1048576\n1\traw\t1048576\t1048576\n2\traw\t1048576\t1048576\n");
+    assert_eq!((first("disk1.raw"), first("disk2.raw")), (b"of-then".to_vec(), b"of-now!".to_vec()));
+    let serials = disks(&host, "serial");
+    assert_eq!(serials.lines().collect::<std::collections::BTreeSet<_>>().len(), 3, "{serials}");
+    host.chyves("doctor").is_silent_of("not in its settings");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn the_presence_of_a_disk() {
             Fact {
                 name: "a file has the name of the next disk",
                 change: |host, guest| host.in_folder(guest, |folder| mark(&folder.join("disk2.raw"), 0, "of-somebody-else")),
-                told: Says("disk add GUEST 1M --kind raw", "exists"),
+                told: Says("disk list GUEST", "disk2.raw of"),
             },
             Fact {
                 name: "a link has the name of a disk",

@@ -53,7 +53,7 @@ fn a_foreign_snapshot_is_cloned_compared_and_gone_back_to_with_its_own_settings(
     assert_eq!(host.tree(), before);
     host.ok("disk remove web disk2");
     host.ok(&format!("snapshot rollback web@{SANOID} --keep-settings"));
-    assert_eq!((host.value("web", "description").as_str(), disks(&host, "web").as_str()), ("now", "0\t1048576\t1048576\n"));
+    assert_eq!((host.value("web", "description").as_str(), disks(&host, "web").as_str()), ("now", "0\t1048576\t1048576\n1\t-\t1048576\n"));
     host.ok(&format!("snapshot rollback web@{SANOID}"));
     assert_eq!((host.value("web", "description").as_str(), host.value("web", "disk1.size").as_str()), ("then", "1M"));
     assert!(host.ok("trash list -H -o dataset").out.lines().all(|l| !l.contains("reading-")));

@@ -30,9 +30,12 @@ impl Engine {
     /// `zfs` does not answer.
     pub fn disks_of_all(&self, guests: &[&Guest]) -> Result<Vec<Disks>> {
         let mut all = disks::of_all(guests)?;
-        let closed = |disks: &Disks| disks.values().any(|disk| matches!(disk, Found::Unknown(_)));
-        if all.iter().filter(|disks| closed(disks)).count() <= MOUNTED {
-            for (guest, disks) in guests.iter().zip(&mut all).filter(|(_, disks)| closed(disks)) {
+        // A guest that has no disks by its settings may have some all the same.
+        let closed = |guest: &Guest, disks: &Disks| {
+            disks.values().any(|disk| matches!(disk, Found::Unknown(_))) || (disks.is_empty() && !guest.mounted)
+        };
+        if guests.iter().zip(&all).filter(|(guest, disks)| closed(guest, disks)).count() <= MOUNTED {
+            for (guest, disks) in guests.iter().zip(&mut all).filter(|(guest, disks)| closed(guest, disks)) {
                 *disks = self.disks_of(guest)?;
             }
         }

@@ -57,7 +57,8 @@ pub(crate) enum Verb {
     /// Record the sizes that disks have, and touch none of them
     ///
     /// For disks that were resized by other programs, or attached ones that have another size by now: `chyves disk sync web01`
-    /// does it for all disks of web01, `chyves disk sync web01 disk1` for one.
+    /// does it for all disks of web01, `chyves disk sync web01 disk1` for one. The latter also records the file disk1.raw, or
+    /// the volume disk1, of which the settings have nothing: a rollback or revert brings a removed disk back.
     Sync {
         /// The guest
         guest: String,
@@ -295,6 +296,10 @@ fn size(disk: &Disk) -> Cell {
     match disk.state {
         DiskState::AsRecorded | DiskState::Unknown => disk.size.map_or_else(Cell::none, Cell::bytes),
         DiskState::OtherSize => Cell::number(format!("{} (recorded: {recorded})", human(disk.actual.unwrap_or(0))), exact),
+        DiskState::Unrecorded => {
+            let actual = disk.actual.map_or_else(|| disk.reason.clone().unwrap_or_else(|| "-".to_owned()), human);
+            Cell { shown: format!("{actual} (not recorded)"), exact: serde_json::Value::Null }
+        }
         DiskState::Missing => Cell::number(format!("missing (recorded: {recorded})"), exact),
         DiskState::OtherKind => {
             let noun = |kind: answer::DiskKind| if kind == answer::DiskKind::Zvol { "volume" } else { "file" };

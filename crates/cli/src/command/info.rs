@@ -121,6 +121,13 @@ fn shown(guest: &GuestFacts) -> Result<Value> {
     if guest.disks.iter().any(|disk| matches!(disk.state, DiskState::OtherSize | DiskState::OtherKind)) {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
     }
+    if let Some(disk) = guest.disks.iter().find(|disk| disk.state == DiskState::Unrecorded) {
+        put("unrecorded", json!(format!("`chyves disk sync {} {}` records it as that disk", guest.name, disk.disk)));
+    }
+    if let Some(disk) = guest.disks.iter().find(|disk| disk.state == DiskState::Unknown) {
+        let why = disk.reason.as_deref().unwrap_or("it was not inspected");
+        put("not-inspected", json!(format!("sizes (recorded) are not inspected: {why}; `chyves disk list {}` does", guest.name)));
+    }
     put("networks", guest.networks.iter().map(nic).collect());
     Ok(Value::Object(fields))
 }
@@ -164,6 +171,8 @@ fn drive(drive: &Drive) -> Value {
 
 fn disk(disk: &GuestDisk) -> Value {
     let size = disk.size.map(|size| Size::bytes(size).human());
+    // What was not inspected may be anything by now.
+    let size = if disk.state == DiskState::Unknown { size.map(|size| format!("{size} (recorded)")) } else { size };
     json!({ "disk": disk.disk, "kind": disk.kind.word(), "size": size, "differs": disk.difference(), "bus": disk.bus, "serial": disk.serial, "description": disk.description })
 }
 

@@ -39,8 +39,8 @@ pub fn gone(what: &str) -> String {
     }
     if let Some(number) = thing.strip_prefix("disk ") {
         return format!(
-            "find it in a snapshot: `chyves snapshot list`; or detach it from the guest: \
-             `chyves disk remove {guest} disk{number} --lost`"
+            "`chyves disk sync {guest} disk{number}` records it if it is there as another kind; or find it in a snapshot: \
+             `chyves snapshot list {guest}`; or, if it is lost, detach it: `chyves disk remove {guest} disk{number} --lost`"
         );
     }
     if OWN_GRUB.contains(&thing) {

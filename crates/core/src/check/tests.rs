@@ -185,7 +185,8 @@ fn netmap_and_nodes_of_netgraph_are_there() {
 #[test]
 fn what_is_not_there_is_told_with_the_command_that_does_without() {
     use super::files::gone;
-    assert!(gone("disk 1 of `web`").ends_with("`chyves disk remove web disk1 --lost`"));
+    let disk = gone("disk 1 of `web`");
+    assert!(disk.starts_with("`chyves disk sync web disk1`") && disk.ends_with("`chyves disk remove web disk1 --lost`"), "{disk}");
     assert!(gone("tpm of `web`").ends_with("`chyves unset web tpm`") && gone("pcidev_0 of `web`").ends_with("`chyves unset web pcidev_0`"));
     assert!(gone("grub.cfg of `web`").contains("a grub.cfg of your own") && gone("grub.cfg of `web`").contains("`chyves set web os=…`"));
 }
@@ -218,7 +219,7 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         assert_eq!(with("14.3-intel", seen(there), disk(need)), "", "{need:?}");
     }
     for (need, there, why) in [
-        (Need::Write, None, "is not there; find it in a snapshot"),
+        (Need::Write, None, "is not there; `chyves disk sync web01 disk0` records it"),
         (Need::Read, None, "is not there"),
         (Need::Socket, None, "is not there, and nobody listens; run it first: swtpm socket"),
         (

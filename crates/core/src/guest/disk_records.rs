@@ -28,6 +28,11 @@ impl Guest {
     pub fn disk_records(&self) -> Vec<DiskRecord> {
         self.settings.numbers("disk").into_iter().map(|number| record(self, number)).collect()
     }
+
+    /// The record of disk `number`: of one that no setting names, with the values that settings have by default.
+    pub fn disk_record(&self, number: u16) -> DiskRecord {
+        record(self, number)
+    }
 }
 
 /// The record of disk `number`.

@@ -114,6 +114,8 @@ pub(super) fn build(
     wanted.tpm = spec.tpm.as_deref().map(str::parse).transpose().map_err(|bad: BadValue| or_note(bad.into())).unwrap_or_default();
     wanted.fw_cfg = spec.fw_cfg.iter().map(|(_, item)| Ok(item.parse()?)).collect::<Result<_>>().map_err(&mut or_note).unwrap_or_default();
     let mut devices = devices(guest, spec, host, folder, fresh).map_err(&mut or_note).unwrap_or_default();
+    let keyed = devices.iter().map(|(key, _, device)| (key.to_string(), device));
+    let _ = super::listeners::distinct(guest, spec, &wanted.serial, keyed).map_err(&mut or_note);
     devices.extend(drives::devices(drives, heeds_bootindex(spec, host)));
     wanted.memory = Memory { wired: devices.iter().any(|(_, _, d)| matches!(d, Device::Passthru(_))), ..wanted.memory };
     let wants: Vec<Want> = devices.iter().map(|(key, kept, device)| want(*key, *kept, device)).collect();

@@ -14,6 +14,7 @@ pub mod disk;
 pub mod drives;
 pub mod firmware;
 pub mod image;
+mod listeners;
 pub mod locked;
 pub mod machine;
 pub mod media;

@@ -61,6 +61,8 @@ pub enum Kind {
     Place,
     /// An IPv4 or IPv6 address.
     Address,
+    /// An IPv4 or IPv6 address of the host to listen on.
+    Listen,
     /// An IPv4 address.
     Address4,
     /// An IPv6 address.
@@ -176,6 +178,10 @@ impl Kind {
             Self::Address4 => parsed::<std::net::Ipv4Addr>(text).ok_or_else(|| refuse("is not an IPv4 address".into())),
             Self::Address6 => parsed::<std::net::Ipv6Addr>(text).ok_or_else(|| refuse("is not an IPv6 address".into())),
             Self::Address => parsed::<std::net::IpAddr>(text).ok_or_else(|| refuse("is not an IP address".into())),
+            Self::Listen => {
+                let address = parsed::<std::net::IpAddr>(text).ok_or_else(|| refuse("is not an IP address".into()))?;
+                listens(&address).map_or(Ok(address), |why| Err(refuse(why.into())))
+            }
             Self::Resolution => resolution(text).map(|(w, h)| format!("{w}x{h}")).ok_or_else(|| refuse("is not a display size".into())),
             Self::DiskOptions => match text.parse::<BlockOptions>()?.to_string() {
                 none if none.is_empty() => Err(refuse("is empty".into()).hint("take a value away with `chyves unset`")),
@@ -234,7 +240,7 @@ impl Kind {
             Self::Snapshot => "a snapshot's name".into(),
             Self::Interface => "an interface's name of at most 15 characters".into(),
             Self::Place => "a slot as slot:function, slots 1 to 30, functions 0 to 7".into(),
-            Self::Address => "an IPv4 or IPv6 address".into(),
+            Self::Address | Self::Listen => "an IPv4 or IPv6 address".into(),
             Self::Address4 => "an IPv4 address, as 192.0.2.1".into(),
             Self::Address6 => "an IPv6 address, as 2001:db8::1".into(),
             Self::Resolution => "width and height from 640x480 to 3840x2160, as 1024x768".into(),
@@ -285,6 +291,7 @@ impl Kind {
             | Self::Interface
             | Self::Place
             | Self::Address
+            | Self::Listen
             | Self::Address4
             | Self::Address6
             | Self::Resolution
@@ -395,6 +402,18 @@ fn line(text: &str) -> Result<String, BadValue> {
     Err(BadValue::new(text, why).hint("take a value away with `chyves unset`"))
 }
 
+/// Why nothing can listen on an address, whatever host it is.
+fn listens(address: &str) -> Option<&'static str> {
+    let address: std::net::IpAddr = address.parse().ok()?;
+    if address.is_multicast() {
+        return Some("is an address of a group");
+    }
+    match address {
+        std::net::IpAddr::V6(v6) => v6.is_unicast_link_local().then_some("is a link-local address, which each interface has of its own"),
+        std::net::IpAddr::V4(v4) => v4.is_broadcast().then_some("is the broadcast address"),
+    }
+}
+
 /// Whether it is a plain name, or the absolute path of a file.
 fn is_file_path(text: &str) -> bool {
     let plain = !text.contains('/') && !text.is_empty() && text != "." && text != "..";
@@ -457,6 +476,9 @@ mod tests {
             (Kind::Space, "100"),
             (Kind::Choice(&["uefi", "bios"]), "ufei"),
             (Kind::YesNo, "maybe"),
+            (Kind::Listen, "fe80::1"),
+            (Kind::Listen, "ff02::1"),
+            (Kind::Listen, "web"),
             (Kind::Text, ""),
             (Kind::Text, "-"),
             (Kind::Words, "'open"),

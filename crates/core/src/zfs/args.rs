@@ -215,6 +215,11 @@ pub fn read_sizes<S: AsRef<str>>(names: &[S]) -> Cmd {
     zfs(["get", "-H", "-p", "-o", COLUMNS, "type,volsize"]).args(names.iter().map(AsRef::as_ref))
 }
 
+/// Reads the same of these datasets and of all directly below them.
+pub fn read_sizes_below<S: AsRef<str>>(names: &[S]) -> Cmd {
+    zfs(["get", "-H", "-p", "-d", "1", "-t", "filesystem,volume", "-o", COLUMNS, "type,volsize"]).args(names.iter().map(AsRef::as_ref))
+}
+
 /// Creates a clone.
 pub fn clone(from: &SnapshotRef, to: &Dataset, native: &[(&str, &str)], own: &[Pair]) -> Cmd {
     with_options(zfs(["clone"]), native, own).arg(from.to_string()).arg(to.as_str())

@@ -11,6 +11,7 @@ use chyves_core::plan::disk::add::{Origin, Request};
 use chyves_core::value::{DiskSize, Size};
 use chyves_core::world::World;
 use chyves_host::apply::disk as files;
+use chyves_host::observe::disks::{self, Mount};
 use chyves_host::observe::{self, Look};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,7 @@ impl DiskAdd {
             reserved: self.reserved,
             block: self.block_size.map(Size::bytes),
             set: Assignment::pairs(&self.set),
+            there: disks::of(guest, None, Mount::ForAMoment)?,
         };
         let disk = plan::disk::add::number(world, guest, &request);
         let plan = plan::disk::add::add(world, guest, &request)?;

@@ -123,13 +123,14 @@ impl OnGuests for DiskChange {
     fn plan(&self, engine: &Engine, (): &(), world: &World, guest: &Guest) -> Result<Plan> {
         let own = || observe::guids(&[guest.dataset.to_string()]);
         if self.change == DiskChangeKind::Sync {
-            let found = disks::of(guest, self.disk.as_ref().map(std::slice::from_ref), Mount::ForAMoment)?;
+            let found = disks::of(guest, None, Mount::ForAMoment)?;
             return plan::disk::sync::sync(world, guest, self.disk, &found, own()?);
         }
         let number = self.number()?;
         if self.change == DiskChangeKind::Forget {
-            // The disk itself may not exist any more.
-            return plan::disk::remove::let_go(world, guest, number, own()?, &Engine::moment(1));
+            // The disk itself may not exist any more, which is looked at.
+            let found = disks::of(guest, Some(&[number]), Mount::ForAMoment)?;
+            return plan::disk::remove::let_go(world, guest, number, found::of(&found, number), own()?, &Engine::moment(1));
         }
         let guids = observe::guids(&plan::disk::datasets(guest, number)?)?;
         let resized = |size: NewSize, force: bool, guids| {
@@ -141,7 +142,10 @@ impl OnGuests for DiskChange {
             DiskChangeKind::Resize { to, force } => resized(NewSize::Exactly(Size::bytes(*to)), *force, guids),
             DiskChangeKind::Grow { by } => resized(NewSize::More(Size::bytes(*by)), false, guids),
             DiskChangeKind::Set { set } => plan::disk::set(world, guest, number, &Assignment::pairs(set), &[]),
-            DiskChangeKind::Renumber { to } => plan::disk::renumber(world, guest, number, *to, guids),
+            DiskChangeKind::Renumber { to } => {
+                let there = disks::of(guest, None, Mount::ForAMoment)?;
+                plan::disk::renumber(world, guest, number, *to, &there, guids)
+            }
             DiskChangeKind::Remove => {
                 // A missing disk cannot be moved to the trash.
                 let found = disks::of(guest, Some(&[number]), Mount::ForAMoment)?;

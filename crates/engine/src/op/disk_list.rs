@@ -7,7 +7,7 @@ use crate::{Engine, Targets};
 use chyves_core::error::Result;
 use chyves_core::guest::{self, DiskRecord, DiskSpec, Guest, disk_name};
 use chyves_core::plan;
-use chyves_core::plan::disk::found::{self, Found};
+use chyves_core::plan::disk::found::{self, Found, Stray};
 use chyves_core::property::keys::{self, DiskKey};
 use chyves_core::value::{FilePath, printable};
 use chyves_host::apply::disk as files;
@@ -76,6 +76,8 @@ pub enum DiskState {
     Missing,
     /// What has its name cannot be a disk.
     NoDisk,
+    /// It is there, and the settings have nothing of it.
+    Unrecorded,
     /// It could not be read.
     Unknown,
 }
@@ -103,9 +105,16 @@ impl Operation for DiskList {
 
     fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
         let guests = seen.guests();
-        let records: Vec<Vec<DiskRecord>> = guests.iter().map(|guest| guest.disk_records()).collect();
+        let mut records: Vec<Vec<DiskRecord>> = guests.iter().map(|guest| guest.disk_records()).collect();
         for (_, problem) in records.iter().flatten().flat_map(|record| &record.invalid) {
             engine.events.warning(&problem.hints.iter().fold(problem.to_string(), |text, hint| format!("{text}; {hint}")));
+        }
+        for ((guest, records), there) in guests.iter().zip(&mut records).zip(seen.disks.get()?) {
+            for stray in found::strays(guest, there) {
+                engine.events.warning(&format!("{}; {}", stray.cause(), stray.cure()));
+                records.push(unrecorded(guest, &stray));
+            }
+            records.sort_by_key(|record| record.disk.number);
         }
         let wanted: Vec<String> = guests.iter().zip(&records).flat_map(|(guest, records)| with_space(guest, records)).collect();
         let space = files::space(&wanted)?;
@@ -115,6 +124,7 @@ impl Operation for DiskList {
             for record in records {
                 let disk = &record.disk;
                 let there = found::of(there, disk.number);
+                let is_recorded = guest.settings.numbers("disk").contains(&disk.number);
                 // What is stored, where that is invalid.
                 let stored = |part: DiskKey| {
                     let text = guest.settings.value(&keys::disk(disk.number, part));
@@ -133,8 +143,8 @@ impl Operation for DiskList {
                     description: disk.description.clone(),
                     source: disk.source.clone(),
                     actual: there.actual().map(chyves_core::value::Size::get),
-                    state: DiskState::of(there, disk),
-                    actual_kind: matches!(there, Found::OtherKind(..)).then(|| there.kind(disk).into()),
+                    state: if is_recorded { DiskState::of(there, disk) } else { DiskState::Unrecorded },
+                    actual_kind: (is_recorded && matches!(there, Found::OtherKind(..))).then(|| there.kind(disk).into()),
                     reason: match there {
                         Found::NoDisk(what) => Some(printable(what, 120)),
                         Found::Unknown(why) => Some(printable(why, 400)),
@@ -147,6 +157,12 @@ impl Operation for DiskList {
         }
         Ok(Outcome::without(all, "guests could not be read", guests.len(), seen.lost.clone()))
     }
+}
+
+/// The record that a disk would have of which the settings have nothing.
+pub(super) fn unrecorded(guest: &Guest, stray: &Stray<'_>) -> DiskRecord {
+    let DiskRecord { disk, .. } = guest.disk_record(stray.number);
+    DiskRecord { disk: DiskSpec { kind: stray.found.kind(&disk), size: None, ..disk }, invalid: Vec::new() }
 }
 
 /// Whether the space of a disk is what its guest's file system refers to: the only disk file of a file system that is not

@@ -130,7 +130,14 @@ pub(super) fn uart(mut words: Words<'_>) -> Result<Uart, Why> {
 /// Parses the host end of a serial port.
 pub(super) fn serial_end(text: &str) -> Result<SerialEnd, Why> {
     if let Some(address) = text.strip_prefix("tcp=") {
-        return address.parse().map(SerialEnd::Tcp).map_err(|_| format!("`{}` is not an ADDRESS:PORT", printable(address, 40)));
+        let end: SocketAddr = address.parse().map_err(|_| format!("`{}` is not an ADDRESS:PORT", printable(address, 40)))?;
+        if let SocketAddr::V6(v6) = end
+            && v6.ip().is_unicast_link_local()
+            && v6.scope_id() == 0
+        {
+            return Err(format!("`{}` is a link-local address, which each interface has of its own", printable(address, 40)));
+        }
+        return Ok(SerialEnd::Tcp(end));
     }
     match text {
         "stdio" => Ok(SerialEnd::Stdio),

@@ -1,5 +1,6 @@
 //! Adds a disk.
 
+use super::found::{self, Disks};
 use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, typed, volume};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace};
@@ -27,6 +28,8 @@ pub struct Request {
     pub block: Option<Size>,
     /// Its settings as typed, the keys with or without `diskN.`.
     pub set: Vec<Pair>,
+    /// What has the names of disks by now.
+    pub there: Disks,
 }
 
 /// The source of a new disk's content.
@@ -54,7 +57,7 @@ const BLOCK: Size = Size::bytes(16 << 10);
 pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     changeable(guest)?;
     let number = number(world, guest, request);
-    free(guest, number)?;
+    free(guest, number, &request.there)?;
     let wish = Wish { world, guest, request, number };
     let mut plan = match &request.origin {
         Origin::Attached(there) => wish.attached(there)?,
@@ -69,11 +72,20 @@ pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     };
     let revert = guest.spec()?.revert;
     if let (Some(snapshot), true, false) = (&revert.snapshot, revert.at != RevertAt::Off, matches!(request.origin, Origin::Attached(_))) {
+        // A number that was in use before may be that of a disk in the snapshot.
+        let which = if matches!(request.origin, Origin::Trash(..)) || request.number.is_some() {
+            format!("{snapshot}: where that does not hold disk{number}, it")
+        } else {
+            format!("{snapshot}, which does not hold disk{number}: it")
+        };
         plan.notes.push(format!(
-            "{0} reverts to its snapshot {snapshot}, which does not hold disk{number}: it will not start until it reverts to a \
-             newer one: `chyves snapshot {0}@NAME`, `chyves set {0} revert_to_snapshot=NAME`",
+            "{0} reverts to its snapshot {which} will not start until it reverts to a newer one: `chyves snapshot {0}@NAME`, \
+             `chyves set {0} revert_to_snapshot=NAME`",
             guest.name
         ));
+    }
+    if request.number.is_none() {
+        plan.notes.extend(found::strays(guest, &request.there).map(|stray| format!("{}; {}", stray.cause(), stray.cure())));
     }
     if guest.state.is_alive() {
         plan.notes.push(format!("{} is {}; it sees disk{number} from its next start or reboot on", guest.name, guest.state.word()));
@@ -83,13 +95,14 @@ pub fn add(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
 
 /// The number of the new disk: the chosen one, or the next one.
 pub fn number(world: &World, guest: &Guest, request: &Request) -> u16 {
-    request.number.unwrap_or_else(|| next(world, guest, &request.origin))
+    request.number.unwrap_or_else(|| next(world, guest, request))
 }
 
-/// The next number. It is never one of a removed disk, because the guest would take the new disk for the removed one.
-fn next(world: &World, guest: &Guest, origin: &Origin) -> u16 {
-    let there = guest.settings.numbers("disk");
-    if let Origin::Trash(Trashed { disk: Some(disk), .. }, _) = origin
+/// The next number. It is never one of a removed disk or of a stray one, because the guest would take the new disk for the removed one.
+fn next(world: &World, guest: &Guest, request: &Request) -> u16 {
+    let mut there = guest.settings.numbers("disk");
+    there.extend(found::strays(guest, &request.there).map(|stray| stray.number));
+    if let Origin::Trash(Trashed { disk: Some(disk), .. }, _) = &request.origin
         && disk.of == guest.uuid
         && !there.contains(&disk.number)
     {
@@ -267,12 +280,18 @@ impl Wish<'_> {
         }
     }
 
+    /// The serial number to set, so that the guest recognises the disk; none if a disk has it that came back by itself.
+    fn kept_serial(&self, disk: &TrashedDisk) -> Option<String> {
+        let serial = kept_serial(self.guest, self.number, disk.of, disk.number)?;
+        self.guest.disk_records().iter().all(|other| other.disk.serial != serial).then_some(serial)
+    }
+
     /// The settings that a disk in the trash has recorded.
     fn settings_from(&self, disk: &TrashedDisk) -> Vec<Pair> {
         let mut parts = disk.settings.clone();
         let has = |parts: &[Pair], key: DiskKey| parts.iter().any(|(part, _)| part == key.word());
         if !has(&parts, DiskKey::Serial) {
-            parts.extend(kept_serial(self.guest, self.number, disk.of, disk.number).map(|s| (DiskKey::Serial.word().to_owned(), s)));
+            parts.extend(self.kept_serial(disk).map(|s| (DiskKey::Serial.word().to_owned(), s)));
         }
         // The recorded PCI address is dropped if another device uses it by now.
         let place = |text: &str| text.parse().ok();

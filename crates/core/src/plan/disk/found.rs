@@ -3,11 +3,11 @@
 //! Not here: reading them (chyves-host `observe::disks`).
 
 use crate::error::{Code, Result};
-use crate::guest::{DiskKind, DiskSpec, Guest};
+use crate::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use crate::value::{Size, printable};
 use std::collections::BTreeMap;
 
-/// The disks of a guest, by number.
+/// The disks of a guest, by number; with [`strays`], which no setting records.
 pub type Disks = BTreeMap<u16, Found>;
 
 /// The state of one disk.
@@ -88,6 +88,51 @@ impl Found {
         match self {
             Self::Size(size) | Self::OtherKind(_, size) => Some(*size),
             Self::Missing | Self::NoDisk(_) | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// What has the name of a disk that the settings do not have: it was put there, or a rollback or revert brought it back.
+pub fn strays<'a>(guest: &'a Guest, disks: &'a Disks) -> impl Iterator<Item = Stray<'a>> {
+    let recorded = guest.settings.numbers("disk");
+    disks.iter().filter(move |(number, _)| !recorded.contains(number)).map(|(number, found)| Stray { guest, number: *number, found })
+}
+
+/// A file or volume with the name of a disk, of which the settings have nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Stray<'a> {
+    guest: &'a Guest,
+    /// The number in its name.
+    pub number: u16,
+    /// What it is: a file has the recorded kind's state, a volume another kind's.
+    pub found: &'a Found,
+}
+
+impl Stray<'_> {
+    /// What was found, in a sentence.
+    pub fn cause(&self) -> String {
+        let Self { guest, number, found } = self;
+        let file = disk_name(*number, DiskKind::Raw);
+        match found {
+            Found::Size(size) => {
+                format!("the file {file} of {size} is in the folder of {}, and disk{number} is not in its settings", guest.name)
+            }
+            Found::OtherKind(_, size) => {
+                format!("the volume disk{number} of {size} lies below {}, and disk{number} is not in its settings", guest.dataset)
+            }
+            Found::NoDisk(what) => format!("{} has the name {file} in the folder of {}", printable(what, 120), guest.name),
+            Found::Unknown(why) => format!("{file} in the folder of {} cannot be read: {}", guest.name, printable(why, 400)),
+            Found::Missing => format!("there is no disk{number} of {}", guest.name),
+        }
+    }
+
+    /// What brings it and the settings together.
+    pub fn cure(&self) -> String {
+        match self.found {
+            Found::Size(_) | Found::OtherKind(..) => {
+                format!("`chyves disk sync {} disk{}` records it as that disk", self.guest.name, self.number)
+            }
+            Found::NoDisk(_) | Found::Unknown(_) | Found::Missing => "move it away".to_owned(),
         }
     }
 }

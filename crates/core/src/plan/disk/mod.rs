@@ -15,6 +15,7 @@ pub mod remove;
 pub mod resize;
 pub mod sync;
 
+use self::found::Disks;
 use super::set::change;
 use super::{Plan, copy_path, in_folder, own_guest, stopped};
 use crate::action::Action;
@@ -208,15 +209,15 @@ pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[S
 /// Plans to give a disk another number. It keeps its serial number, so that the guest recognises it.
 ///
 /// # Errors
-/// The guest is running, there is no such disk, or the number is taken.
-pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(String, u64)>) -> Result<Plan> {
+/// The guest is running, there is no such disk, or the number is taken, by what is `there` too.
+pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, there: &Disks, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
     let spec = guest.spec()?;
     let disk = find(guest, &spec.disks, from)?;
     if from == to {
         return Ok(Plan::nothing(format!("it is disk{to} already")));
     }
-    free(guest, to)?;
+    free(guest, to, there)?;
     stopped(guest, "move a disk of")?;
     let parts = settings_of(guest, from);
     let mut set = renumbered(&parts, to);
@@ -250,8 +251,8 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, guids: Vec<(St
     Ok(plan)
 }
 
-/// Refuses a number that is in use or out of range.
-fn free(guest: &Guest, number: u16) -> Result<()> {
+/// Refuses a number that is out of range, or in use: by the settings, or by what is `there` without being in them.
+fn free(guest: &Guest, number: u16, there: &Disks) -> Result<()> {
     if number >= LIMIT {
         return Err(Problem::usage(format!("disks are numbered below {LIMIT}")).on(number));
     }
@@ -260,6 +261,13 @@ fn free(guest: &Guest, number: u16) -> Result<()> {
             .problem(format!("`{}` has a disk{number} already", guest.name))
             .on(format!("{}:disk{number}", guest.name))
             .hint("choose another number, or omit --number"));
+    }
+    if let Some(stray) = found::strays(guest, there).find(|stray| stray.number == number) {
+        return Err(Problem::not_now(format!("`{}` can have no new disk{number}", guest.name))
+            .on(format!("{}:disk{number}", guest.name))
+            .because(stray.cause())
+            .hint(stray.cure())
+            .hint("or choose another number"));
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Removes a disk: it is moved to the trash with its settings, and nothing is destroyed.
 
+use super::found::Found;
 use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
-use crate::error::Result;
+use crate::error::{Problem, Result};
 use crate::guest::trash::{self, Leaving};
 use crate::guest::{DiskFormat, DiskKind, Guest, Trashed, TrashedDisk};
 use crate::plan::create::mountpoint;
@@ -16,22 +17,30 @@ use crate::zfs::args::Pair;
 /// # Errors
 /// The guest is running, or has no such disk.
 pub fn remove(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
-    away(world, guest, number, guids, moment, false)
+    away(world, guest, number, guids, moment, None)
 }
 
-/// Plans to remove a disk that has no file any more: its settings are removed, and nothing else is changed.
+/// Plans to remove a disk that has neither a file nor a volume any more: its settings are removed, and nothing else is
+/// changed. `seen` is what was found of it.
 ///
 /// # Errors
-/// As [`remove`].
-pub fn let_go(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
-    away(world, guest, number, guids, moment, true)
+/// As [`remove`]; or it is not lost, whatever kind is recorded.
+pub fn let_go(world: &World, guest: &Guest, number: u16, seen: &Found, guids: Vec<(String, u64)>, moment: &Moment) -> Result<Plan> {
+    away(world, guest, number, guids, moment, Some(seen))
 }
 
-fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment, lost: bool) -> Result<Plan> {
+fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, moment: &Moment, lost: Option<&Found>) -> Result<Plan> {
     changeable(guest)?;
     // To remove only the settings of a disk, they need not be valid.
-    let disks = if lost { guest.disk_records().into_iter().map(|record| record.disk).collect() } else { guest.spec()?.disks };
+    let disks = if lost.is_some() { guest.disk_records().into_iter().map(|record| record.disk).collect() } else { guest.spec()?.disks };
     let disk = find(guest, &disks, number)?;
+    if let Some(size) = lost.and_then(Found::actual).filter(|_| disk.kind != DiskKind::Attached) {
+        let what = if lost.is_some_and(|seen| seen.kind(disk) == DiskKind::Zvol) { "volume" } else { "file" };
+        return Err(Problem::not_now(format!("disk{number} of {} is not lost: its {what} of {size} is there", guest.name))
+            .on(format!("{}:disk{number}", guest.name))
+            .hint(format!("record it as it is: `chyves disk sync {} disk{number}`", guest.name))
+            .hint(format!("then move it to the trash: `chyves disk remove {} disk{number}`", guest.name)));
+    }
     stopped(guest, "remove a disk of")?;
     let leaving = Leaving::of(guest, world.root_on(guest.root.pool())?.trash(), moment.uuids.first().copied(), &moment.now);
     let (to, marks) = (leaving.place(number), leaving.marks(number));
@@ -40,7 +49,7 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
     match disk.kind {
-        DiskKind::Raw | DiskKind::Zvol if lost => {
+        DiskKind::Raw | DiskKind::Zvol if lost.is_some() => {
             plan.steps.extend(wish.steps(world, guest)?);
             plan.notes.push(format!("disk{number} of {} is forgotten; whatever is left of it stays where it is", guest.name));
             return Ok(plan);

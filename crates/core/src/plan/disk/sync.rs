@@ -1,8 +1,9 @@
 //! `disk sync`: updates the settings to the actual size and kind of disks, whatever was recorded. The disks themselves are not
 //! changed.
 
-use super::found::{self, Disks, Found};
+use super::found::{self, Disks, Found, Stray};
 use super::{Amendment, Plan, changeable, find, typed_size};
+use crate::device::{DeviceClass, DeviceKey, derived_serial};
 use crate::error::{Problem, Result};
 use crate::guest::{DiskRecord, DiskSpec, Guest};
 use crate::property::keys::{self, DiskKey};
@@ -16,6 +17,9 @@ use crate::zfs::args::Pair;
 /// There is no such disk, or it is missing or cannot be read. With all disks, missing ones only cause a note.
 pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, guids: Vec<(String, u64)>) -> Result<Plan> {
     changeable(guest)?;
+    if let Some(stray) = number.and_then(|number| found::strays(guest, disks).find(|stray| stray.number == number)) {
+        return adopt(world, guest, &stray, guids);
+    }
     let mut chosen = guest.disk_records();
     if let Some(number) = number {
         let disks: Vec<DiskSpec> = chosen.iter().map(|record| record.disk.clone()).collect();
@@ -39,9 +43,13 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
             Err(problem) => unread.push(problem),
         }
     }
+    // Only by its name, since it may be left from anything.
+    let others = || found::strays(guest, disks).filter(|_| number.is_none()).map(|stray| format!("{}; {}", stray.cause(), stray.cure()));
     if set.is_empty() {
         if unread.is_empty() {
-            return Ok(Plan::nothing(format!("the disks of {} are as recorded", guest.name)));
+            let mut nothing = Plan::nothing(format!("the disks of {} are as recorded", guest.name));
+            nothing.notes.extend(others());
+            return Ok(nothing);
         }
         if let [_] = unread[..] {
             return Err(unread.remove(0));
@@ -53,8 +61,33 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
         }));
     }
     plan.notes.extend(unread.iter().map(|problem| format!("{problem}; {}", problem.hints.join("; "))));
+    plan.notes.extend(others());
     plan.push(crate::action::Action::Verify { objects: guids });
     let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    plan.steps.extend(wish.steps(world, guest)?);
+    Ok(plan)
+}
+
+/// Plans to record a disk of which the settings have nothing.
+fn adopt(world: &World, guest: &Guest, stray: &Stray<'_>, guids: Vec<(String, u64)>) -> Result<Plan> {
+    let number = stray.number;
+    let record = guest.disk_record(number);
+    let cannot = || Problem::not_now(format!("cannot record disk{number} of {}", guest.name)).on(format!("{}:disk{number}", guest.name));
+    let Some(size) = stray.found.actual() else { return Err(cannot().because(stray.cause()).hint(stray.cure())) };
+    let size = typed_size(number, size)
+        .map_err(|p| cannot().because(stray.cause()).because(p).hint("give it a size of full sectors by `truncate`, or move it away"))?;
+    let mut set = vec![(keys::disk(number, DiskKey::Kind), stray.found.kind(&record.disk).word().to_owned()), size];
+    // A disk that was removed and restored under another number has kept the serial number of this one.
+    if guest.disk_records().iter().any(|other| other.disk.serial == record.disk.serial) {
+        set.push((keys::disk(number, DiskKey::Serial), derived_serial(guest.uuid, super::LIMIT + number)));
+    }
+    let place = crate::plan::machine::place_to_keep(guest, &world.host, DeviceKey::new(DeviceClass::Disk, number.into()), None)?;
+    set.extend(place.map(|place| (keys::disk(number, DiskKey::Pci), place.to_string())));
+    let mut plan = Plan::default();
+    plan.notes.push(stray.cause());
+    plan.push(crate::action::Action::Verify { objects: guids });
+    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    wish.checked(world, guest, number)?;
     plan.steps.extend(wish.steps(world, guest)?);
     Ok(plan)
 }

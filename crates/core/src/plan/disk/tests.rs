@@ -3,7 +3,7 @@ use super::found::{Disks, Found};
 use super::resize::NewSize::{Exactly, More};
 use super::{add, find, number, remove, renumber, resize, set, sync};
 use crate::error::Kind;
-use crate::guest::{DiskFile, DiskFormat, Guest, RunState, Trashed, TrashedDisk};
+use crate::guest::{DiskFile, DiskFormat, DiskKind, Guest, RunState, Trashed, TrashedDisk};
 use crate::os::Os;
 use crate::plan::Plan;
 use crate::plan::testing::{self, moment};
@@ -20,7 +20,7 @@ fn guest(more: &[(&str, &str)]) -> Guest {
 const GIB: Found = Found::Size(Size::mib(1024));
 
 fn request(origin: Origin) -> Request {
-    Request { number: None, origin, size: None, kind: None, reserved: false, block: None, set: Vec::new() }
+    Request { number: None, origin, size: None, kind: None, reserved: false, block: None, set: Vec::new(), there: Disks::new() }
 }
 
 fn file(path: &str, size: u64) -> DiskFile {
@@ -376,7 +376,7 @@ fn larger_can_be_taken_back_and_smaller_is_done_last() {
 fn another_number_keeps_the_serial_number() {
     let g = guest(&[("disk1.kind", "raw"), ("disk1.size", "1G"), ("disk1.bus", "nvme")]);
     let world = testing::world(vec![g.clone()]);
-    insta::assert_snapshot!(script(renumber(&world, &g, 1, 3, guids(&g, 1))), @"
+    insta::assert_snapshot!(script(renumber(&world, &g, 1, 3, &Disks::new(), guids(&g, 1))), @"
     # note: its serial number stays 4C932382A7305B3E9C58
     # make sure that tank/chyves/guests/web01 has the GUID 4711
     zfs get -H -p -o name,property,source,value guid tank/chyves/guests/web01
@@ -396,10 +396,10 @@ fn another_number_keeps_the_serial_number() {
     # unmount tank/chyves/guests/web01
     zfs unmount tank/chyves/guests/web01
     ");
-    assert_eq!(renumber(&world, &g, 1, 0, guids(&g, 1)).unwrap_err().code, Kind::NotNow);
-    assert!(renumber(&world, &g, 1, 1, guids(&g, 1)).unwrap().steps.is_empty());
+    assert_eq!(renumber(&world, &g, 1, 0, &Disks::new(), guids(&g, 1)).unwrap_err().code, Kind::NotNow);
+    assert!(renumber(&world, &g, 1, 1, &Disks::new(), guids(&g, 1)).unwrap().steps.is_empty());
     let z = guest(&[("disk1.kind", "zvol")]);
-    let text = script(renumber(&open_zfs(vec![z.clone()]), &z, 1, 3, guids(&z, 1)));
+    let text = script(renumber(&open_zfs(vec![z.clone()]), &z, 1, 3, &Disks::new(), guids(&z, 1)));
     assert!(text.contains("zfs rename tank/chyves/guests/web01/disk1 tank/chyves/guests/web01/disk3\n"), "{text}");
 }
 
@@ -412,7 +412,7 @@ fn a_guest_that_runs_keeps_its_disks() {
     let world = testing::world(vec![g.clone()]);
     for refused in [
         remove::remove(&world, &g, 1, Vec::new(), &moment(1)),
-        renumber(&world, &g, 1, 3, Vec::new()),
+        renumber(&world, &g, 1, 3, &Disks::new(), Vec::new()),
         resize::resize(&world, &g, 1, Exactly(Size::mib(1)), true, &GIB, Vec::new()),
         resize::resize(&world, &nvme, 1, Exactly(Size::mib(2048)), false, &GIB, Vec::new()),
     ] {
@@ -536,4 +536,79 @@ fn a_sync_records_what_the_disks_are_and_touches_none() {
     assert_eq!(sync::sync(&world, &g, Some(2), &disks, Vec::new()).unwrap_err().code, Kind::NotNow);
     let plain = guest(&[]);
     assert!(sync::sync(&world, &plain, None, &Disks::from([(0, GIB)]), Vec::new()).unwrap().steps.is_empty());
+}
+
+#[test]
+fn only_what_is_lost_is_forgotten() {
+    let g = guest(&[("disk1.kind", "zvol"), ("disk1.size", "1G")]);
+    let world = open_zfs(vec![g.clone()]);
+    for seen in [GIB, Found::OtherKind(DiskKind::Raw, Size::mib(1024))] {
+        let problem = remove::let_go(&world, &g, 1, &seen, Vec::new(), &moment(1)).unwrap_err();
+        assert_eq!(problem.code, Kind::NotNow);
+        assert!(problem.hints.iter().any(|hint| hint.contains("`chyves disk sync web01 disk1`")), "{problem:?}");
+    }
+    for seen in [Found::Missing, Found::NoDisk("a folder".into()), Found::Unknown("why".into())] {
+        assert!(!remove::let_go(&world, &g, 1, &seen, Vec::new(), &moment(1)).unwrap().steps.is_empty(), "{seen:?}");
+    }
+}
+
+/// A disk that a rollback brought back: its file or volume is there, and the settings have nothing of it.
+#[test]
+fn a_disk_without_settings_is_in_nobody_s_way_and_can_be_recorded() {
+    let g = guest(&[]);
+    let mut world = testing::world(vec![g.clone()]);
+    let there = Disks::from([(0, GIB), (1, Found::Size(Size::mib(10))), (2, Found::OtherKind(DiskKind::Zvol, Size::mib(20)))]);
+    let mut r = request(Origin::Empty);
+    (r.size, r.kind, r.there) = (Some(Size::mib(1)), Some(DiskKind::Raw), there.clone());
+    assert_eq!(add::number(&world, &g, &r), 3);
+    let text = script(add::add(&world, &g, &r));
+    assert!(text.contains("disk1.raw of 10M") && text.contains("`chyves disk sync web01 disk1`"), "{text}");
+    for number in [1, 2] {
+        r.number = Some(number);
+        let problem = add::add(&world, &g, &r).unwrap_err();
+        assert_eq!(problem.code, Kind::NotNow);
+        assert!(problem.hints.iter().any(|hint| hint.contains(&format!("`chyves disk sync web01 disk{number}`"))), "{problem:?}");
+        assert_eq!(renumber(&world, &g, 0, number, &there, guids(&g, 0)).unwrap_err().code, Kind::NotNow);
+    }
+    // One from the trash whose number is taken so gets another one, and keeps its serial number.
+    let lost = trashed(&g, 1, &[("kind", "raw"), ("size", "8G")]);
+    world.trash = vec![lost.clone()];
+    let mut r = request(Origin::Trash(lost, 4711));
+    r.there = there.clone();
+    assert_eq!(add::number(&world, &g, &r), 3);
+    let serial = crate::device::derived_serial(g.uuid, 1);
+    assert!(script(add::add(&world, &g, &r)).contains(&format!("chyves:disk3.serial={serial} ")));
+    // With the settings of all disks nothing but their names is told; of one it is recorded.
+    let all = sync::sync(&world, &g, None, &there, Vec::new()).unwrap();
+    assert!(all.steps.is_empty() && all.notes.len() == 3, "{:?}", all.notes);
+    let one = script(sync::sync(&world, &g, Some(1), &there, Vec::new()));
+    assert!(one.contains("chyves:disk1.kind=raw") && one.contains("chyves:disk1.size=10M") && !one.contains("serial"), "{one}");
+    let volume = script(sync::sync(&world, &g, Some(2), &there, Vec::new()));
+    assert!(volume.contains("chyves:disk2.kind=zvol"), "{volume}");
+    // Two disks never have one serial number.
+    let restored = guest(&[("disk3.kind", "raw"), ("disk3.size", "8G"), ("disk3.serial", &serial)]);
+    let one = script(sync::sync(&testing::world(vec![restored.clone()]), &restored, Some(1), &there, Vec::new()));
+    assert!(one.contains("chyves:disk1.serial=") && !one.contains(&serial), "{one}");
+    let recorded = guest(&[("disk1.kind", "raw"), ("disk1.size", "10M")]);
+    r.there = Disks::new();
+    assert!(!script(add::add(&world, &recorded, &r)).contains(&serial));
+    // What can be no disk is named, and not recorded.
+    for found in [Found::NoDisk("a folder".into()), Found::Size(Size::bytes(1000)), Found::Size(Size::bytes(0))] {
+        let problem = sync::sync(&world, &g, Some(1), &Disks::from([(1, found)]), Vec::new()).unwrap_err();
+        assert!(problem.hints.iter().any(|hint| hint.contains("move it away")), "{problem:?}");
+    }
+}
+
+#[test]
+fn of_a_disk_that_a_snapshot_may_hold_nothing_else_is_said() {
+    let g = guest(&[("revert_to_snapshot", "base"), ("revert_to_snapshot_method", "start")]);
+    let mut world = testing::world(vec![g.clone()]);
+    let lost = trashed(&g, 1, &[("kind", "raw"), ("size", "8G")]);
+    world.trash = vec![lost.clone()];
+    let restored = script(add::add(&world, &g, &request(Origin::Trash(lost, 4711))));
+    assert!(restored.contains("base: where that does not hold disk1, it will not start"), "{restored}");
+    let mut r = request(Origin::Empty);
+    (r.size, r.kind) = (Some(Size::mib(1)), Some(DiskKind::Raw));
+    let new = script(add::add(&world, &g, &r));
+    assert!(new.contains("base, which does not hold disk2: it will not start"), "{new}");
 }

@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Property] = &[
     Property {
         key: "vnc_address",
         aliases: &["uefi_vnc_ip"],
-        kind: Kind::Address,
+        kind: Kind::Listen,
         unset: Unset::Value("127.0.0.1"),
         summary: "the address that VNC listens on",
         detail: "The default is reachable from the host alone; tunnel to it with ssh -L.",

@@ -111,6 +111,9 @@ fn drifted_disks(engine: &Engine, world: &World) -> Vec<Finding> {
     let mut all = Vec::new();
     let (mut read, mut unread) = (0, 0);
     for (guest, disks) in guests.iter().zip(&disks) {
+        for stray in found::strays(guest, disks) {
+            all.push(Finding::warns("disks", stray.cause()).cure(stray.cure()));
+        }
         for record in guest.disk_records() {
             // Reported as an invalid setting.
             if record.lacks(DiskKey::Kind) || record.lacks(DiskKey::Size) {

@@ -5,7 +5,7 @@ mod run;
 
 pub use run::{Confined, Drive, Loopback, LoopbackState, Run};
 
-use super::disk_list::DiskState;
+use super::disk_list::{DiskState, unrecorded};
 use crate::answer::{Change, DiskKind, Failure, State, Time, Value, mirrored};
 use crate::needs::{DiskNeeds, Needs, Observed};
 use crate::operation::{Operation, Outcome};
@@ -140,6 +140,7 @@ impl GuestDisk {
         let actual = Size::bytes(self.actual.unwrap_or(0));
         match self.state {
             DiskState::AsRecorded | DiskState::Unknown => None,
+            DiskState::Unrecorded => Some(format!("a {} of {actual} that is not in the settings", noun(self.kind))),
             DiskState::OtherSize => Some(format!("actual size {actual}, recorded {}", recorded())),
             DiskState::Missing => Some(format!("its {} is missing", noun(self.kind))),
             DiskState::OtherKind => {
@@ -275,7 +276,15 @@ fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World) -> Result
         files: guest.mountpoint.clone(),
         mounted: guest.mounted,
         run: record.as_ref().map(|record| Run::of(engine, guest, record, world)),
-        disks: guest.disk_records().iter().map(|record| disk(&record.disk, disks)).collect(),
+        disks: {
+            let mut all: Vec<GuestDisk> = guest.disk_records().iter().map(|record| disk(&record.disk, disks)).collect();
+            all.extend(found::strays(guest, disks).map(|stray| GuestDisk {
+                state: DiskState::Unrecorded,
+                actual_kind: None,
+                ..disk(&unrecorded(guest, &stray).disk, disks)
+            }));
+            all
+        },
         networks: spec.map(|spec| nics(engine, guest, &spec, world.host.vmm)).unwrap_or_default(),
     })
 }

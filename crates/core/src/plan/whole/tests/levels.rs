@@ -95,6 +95,7 @@ proptest! {
                             reserved: false,
                             block: None,
                             set,
+                            there: disk::found::Disks::new(),
                         };
                         disk::add::add(&world, &guest, &request)
                     }
