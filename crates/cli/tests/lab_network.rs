@@ -78,7 +78,7 @@ fn a_tap_of_another_size_and_a_member_with_an_address_are_as_the_release_wants()
     let Some(host) = Host::freebsd("lab_network::rules", With::Pool, &["release=15.0", "nics=em0"]) else { return };
     host.ok(&format!("pool init {}", host.pool));
     host.sh("ifconfig", &["em0", "inet", "192.0.2.1/24"]);
-    host.chyves("network lan attach em0").ends(5).says("set address=192.0.2.1/24");
+    host.chyves("network lan attach em0").ends(5).says("network lan attach em0 address=192.0.2.1/24");
     host.ok("network lan attach em0 address=192.0.2.1/24 --yes");
     assert_eq!(members(&host, "lan"), ["em0"]);
     assert!(host.sh("ifconfig", &["lan"]).contains("192.0.2.1") && !host.sh("ifconfig", &["em0"]).contains("192.0.2.1"));

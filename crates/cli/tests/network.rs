@@ -194,7 +194,7 @@ fn what_carries_the_administrator_is_touched_only_on_purpose_and_goes_back_unles
     host.sh("ip", &["route", "add", "default", "via", "10.7.0.2"]);
     let before = shape(&host);
     let reached = || host.sh("ip", &["netns", "exec", "peer", "ping", "-c", "1", "-W", "20", "10.7.0.1"]);
-    host.chyves("network bridge0 attach em0").ends(5).says("would lose it").says("set address=10.7.0.1/24");
+    host.chyves("network bridge0 attach em0").ends(5).says("would lose it").says("attach em0 address=10.7.0.1/24");
     host.ok("set global bridge0.uplink=em0 bridge0.address=10.7.0.1/24");
     host.chyves("network apply").ends(2).says("em0 carries the default route").says("--yes");
     assert_eq!(shape(&host), before);

@@ -17,7 +17,7 @@ fn what_moves_to_the_bridge_goes_back_from_it() {
     for inverse in ["network lan delete", "network lan detach", "network lan private"] {
         let refused = host.chyves("network lan attach em0").ends(5).says("10.7.0.1/24, 10.8.0.1/24, 10.7.0.5/24").says("fd00:7::");
         assert!(
-            refused.err.contains("network lan set address=10.7.0.1/24") && refused.err.contains("the others move with it"),
+            refused.err.contains("network lan attach em0 address=10.7.0.1/24") && refused.err.contains("the others move with it"),
             "{}",
             refused.err
         );

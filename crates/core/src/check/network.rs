@@ -29,7 +29,7 @@ pub(super) fn host(host: &HostFacts) -> Finding {
         (true, Os::FreeBsd) => {
             Finding::warns(WHAT, "there is no bridge that guests' NICs could be attached to").cure(make_bridge("bridge0"))
         }
-        (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests use QEMU's user-mode network"),
+        (true, Os::Linux) => Finding::ok(WHAT, "no bridge; guests that name none use QEMU's user-mode network"),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::os::{Intent, Os, Route, pair_of};
 use crate::value::{Cidr, IfName, Mac};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// All interfaces, and the state that depends on them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +32,8 @@ pub struct Actual {
     pub services: BTreeMap<String, Service>,
     /// Netgraph nodes, if they were read.
     pub graph: Option<Graph>,
+    /// The settings that running VMs were started with, by the guest's UUID; those of the next start may differ.
+    pub runs: BTreeMap<Uuid, BTreeMap<String, String>>,
 }
 
 /// One interface.

@@ -216,10 +216,12 @@ fn join(room: &Room<'_>, spec: &BridgeSpec, member: &IfName, seen: Option<&Inter
     }
     if !seen.addresses.is_empty() && room.members_have_no_addresses() {
         let all: Vec<String> = seen.addresses.iter().map(ToString::to_string).collect();
+        let uplink = spec.uplink.as_ref().unwrap_or(member);
+        let out = spec.vlan.map_or_else(|| uplink.to_string(), |tag| format!("{uplink} vlan={tag}"));
         let mut problem =
             Problem::host_cant(format!("the host has {} on {member}, and would lose it when that becomes a member", all.join(", ")))
                 .because("addresses of a bridge belong on the bridge itself")
-                .hint(format!("move it there: `chyves network {name} set address={}`", all[0]));
+                .hint(format!("move it there: `chyves network {name} attach {out} address={}`", all[0]));
         if all.len() > 1 {
             problem = problem.hint("the others move with it");
         }

@@ -7,6 +7,7 @@ use chyves_core::error::Result;
 use chyves_core::guest;
 use chyves_core::network::{APPLIED, IfKind, STARTED};
 use chyves_core::os::taps;
+use chyves_core::plan::network::apply::present;
 use chyves_core::plan::network::bridge::networks;
 use chyves_core::value::IfName;
 use schemars::JsonSchema;
@@ -119,6 +120,12 @@ impl Operation for NetworkList {
             nodes.extend(on_nodes.filter_map(|net| net.netgraph.as_ref()?.split(':').next()?.parse::<IfName>().ok()));
         }
         let facts = engine.networks(world, !nodes.is_empty())?;
+        // A running guest is on its present bridges, whatever its next start uses.
+        for guest in &world.guests {
+            for name in present(world, &facts.actual, guest) {
+                users.entry(name).or_default().insert(guest.name.to_string());
+            }
+        }
         let there = facts.actual.interfaces.iter().filter(|(_, i)| i.kind.bridges()).filter_map(|(n, _)| n.parse().ok());
         let names_of_all: BTreeSet<IfName> =
             facts.design.bridges().map(|b| b.name.clone()).chain(users.keys().cloned()).chain(there).collect();

@@ -151,12 +151,16 @@ fn loaded_tables() -> BTreeSet<String> {
     told.lines().filter_map(|l| Some(l.trim().strip_prefix("table inet ")?.to_owned())).collect()
 }
 
-/// As [`look`], with the state that must not be lost: default routes, and the interface of the current login.
+/// As [`look`], with the state that must not be lost: default routes, the interface of the current login, and what running VMs were
+/// started with.
 ///
 /// # Errors
 /// As [`look`].
 pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
     let mut actual = look(os, rt)?;
+    // A VM with a damaged record is known by the marks of its taps.
+    let records = rt.observe_all()?.into_iter().filter(|seen| seen.state.is_alive()).filter_map(|seen| seen.record);
+    actual.runs = records.map(|record| (record.launch.uuid, record.launch.made_of)).filter(|(_, settings)| !settings.is_empty()).collect();
     for (question, v6) in routes::questions(os).into_iter().zip([false, true]) {
         let answer = run::run(&question)?;
         if answer.ok() {

@@ -2,18 +2,19 @@
 //!
 //! Not here: changing the design ([`super::bridge`]).
 
-use super::bridge::{Planned, close, networks};
-use super::services;
+use super::bridge::{Planned, close};
 use super::{Facts, attach};
+use super::{running, services};
 use crate::action::Action;
-use crate::error::{Problem, Result};
-use crate::guest::{Backend, NetSpec, backend};
+use crate::error::Result;
 use crate::network::compare::{self, Close, Difference, Room};
-use crate::network::{APPLIED, BridgeSpec, IfKind, Interface, Mode, nat, routes};
-use crate::os::{Intent, taps};
+use crate::network::{APPLIED, BridgeSpec, Mode, nat, routes};
+use crate::os::Intent;
 use crate::value::IfName;
 use crate::world::World;
 use std::collections::BTreeSet;
+
+pub use super::running::present;
 
 /// Plans to bring all bridges, or the named ones, in line with the design; also the NICs of running guests.
 ///
@@ -37,7 +38,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
         services.bring(services::bring(&world.host, spec, &facts.actual, APPLIED));
         planned.plan.notes.extend(nat::no_way_out(&facts.actual, spec).map(|p| nat::note(&spec.name, &p)));
     }
-    for difference in nics(&room, world) {
+    for difference in running::nics(&room, world) {
         match difference.close {
             Close::By(more) => intents.extend(more),
             Close::Cant(problem) => planned.plan.notes.push(format!("{}: {problem}", difference.object)),
@@ -91,7 +92,7 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
         let intents: Vec<Intent> = told.collect();
         (!intents.is_empty()).then(|| Difference::by(name, "NAT rules or a DHCP server are active that it is not configured for", intents))
     }));
-    all.extend(nics(&room, world));
+    all.extend(nics(world, facts));
     let no_way_out = |spec: &BridgeSpec| Some(Difference::cant(&spec.name, nat::no_way_out(&facts.actual, spec)?));
     all.extend(facts.design.bridges().filter_map(no_way_out));
     // A start corrects these, so they are not differences; those that a start cannot correct are.
@@ -100,46 +101,18 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     all
 }
 
-/// The bridges that do not exist, that no running guest uses and that held nothing of the host's.
-pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
-    let alive = world.guests.iter().filter(|g| g.state.is_alive()).filter_map(|g| g.spec().ok());
-    let used: Vec<IfName> = alive.flat_map(|s| networks(&s, &world.host).collect::<Vec<_>>()).collect();
-    let absent = |name: &str| facts.actual.get(name).is_none() && facts.actual.lost(name).is_none();
-    facts.design.bridges().filter(|s| absent(s.name.as_str()) && !used.contains(&s.name)).collect()
-}
-
-/// NICs of running guests that are not in their bridges.
-fn nics(room: &Room<'_>, world: &World) -> Vec<Difference> {
-    let mut all = Vec::new();
-    for guest in world.guests.iter().filter(|g| g.state.is_alive()) {
-        let Ok(spec) = guest.spec() else { continue };
-        for net in spec.nets.iter().filter(|n| backend(n, world.host.vmm) == Backend::Bridge) {
-            let (Ok(tap), token) = (attach::tap(guest, net), taps::token(guest.uuid, net.number)) else { continue };
-            let object = format!("{} net{}", guest.name, net.number);
-            // A NIC that was added to the settings while the guest runs has no tap yet.
-            let Some(seen) = room.actual.get(tap.as_str()).filter(|i| i.mark == token) else { continue };
-            all.extend(nic(room, &object, &tap, seen, net));
-        }
-    }
+/// The differences of NICs: those of running guests that are not where they were started, and those that a start refuses because
+/// there is no such bridge.
+pub fn nics(world: &World, facts: &Facts) -> Vec<Difference> {
+    let room = facts.room(&world.host);
+    let mut all = running::nics(&room, world);
+    all.extend(running::nowhere(&room, world));
     all
 }
 
-fn nic(room: &Room<'_>, object: &str, tap: &IfName, seen: &Interface, net: &NetSpec) -> Option<Difference> {
-    if seen.bridge.as_deref() == Some(net.bridge.as_str()) {
-        return (!seen.up).then(|| {
-            Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: tap.clone(), uplink_of: None }])
-        });
-    }
-    let is = seen.bridge.as_ref().map_or_else(|| "in no bridge".to_owned(), |b| format!("in {b}"));
-    let there = room.actual.get(net.bridge.as_str()).is_some_and(|i| i.kind == IfKind::Bridge);
-    if !there && room.design.get(&net.bridge).is_none_or(|s| !s.is_decided()) {
-        let problem = Problem::host_cant(format!("its tap {tap} is {is}, and there is no {}", net.bridge));
-        return Some(Difference::cant(object, problem.hint(format!("`chyves network {} attach INTERFACE`", net.bridge))));
-    }
-    let mut intents = Vec::new();
-    if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
-        intents.push(Intent::Leave { bridge: old, member: tap.clone(), vlan: net.vlan });
-    }
-    intents.push(Intent::Join { bridge: net.bridge.clone(), member: tap.clone(), vlan: net.vlan });
-    Some(Difference::by(object, format!("its tap {tap} is {is} instead of {}", net.bridge), intents))
+/// The bridges that do not exist, that no running guest uses and that held nothing of the host's.
+pub fn waiting<'a>(world: &World, facts: &'a Facts) -> Vec<&'a BridgeSpec> {
+    let used: Vec<IfName> = world.guests.iter().flat_map(|g| present(world, &facts.actual, g)).collect();
+    let absent = |name: &str| facts.actual.get(name).is_none() && facts.actual.lost(name).is_none();
+    facts.design.bridges().filter(|s| absent(s.name.as_str()) && !used.contains(&s.name)).collect()
 }

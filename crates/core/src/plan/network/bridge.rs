@@ -3,9 +3,9 @@
 //! Not here: applying the whole design ([`super::apply`]).
 
 use super::services;
-use super::{Facts, attach, tidy};
+use super::{Facts, apply, attach, tidy};
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, Guest, Spec, backend};
+use crate::guest::{Backend, Guest, NetSpec, Spec, backend};
 use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, routes, wiring};
@@ -17,6 +17,7 @@ use crate::property::Scope;
 use crate::property::keys::{self, BridgeKey};
 use crate::property::settings::{Own, OwnValues};
 use crate::value::{Cidr, IfName};
+use crate::vmm::Vmm;
 use crate::world::World;
 use crate::zfs::args::Pair;
 use std::collections::BTreeSet;
@@ -168,6 +169,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     routes::can_move(world.host.os, &intents)?;
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
+    planned.touches.extend(goes_with_it(facts, &name, &intents));
     planned.plan.steps.extend(services::end(&facts.actual, &name, new.design.get(&name)));
     planned.plan.notes.append(&mut attached.notes);
     (attached.intents, attached.proofs) = (intents, proofs);
@@ -241,10 +243,11 @@ fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>,
     }
 }
 
-/// Refuses to remove a bridge that guests use.
+/// Refuses to remove a bridge that a running guest is on, or that a guest's next start uses.
 fn unused(world: &World, facts: &Facts, name: &IfName) -> Result<()> {
     let runs = |g: &Guest| facts.actual.graph.as_ref().and_then(|n| n.claims.get(name.as_str())).is_some_and(|c| c.contains(&g.uuid));
-    let on = |g: &&Guest| runs(g) || g.spec().is_ok_and(|s| networks(&s, &world.host).any(|n| n == *name));
+    let present = |g: &Guest| apply::present(world, &facts.actual, g).contains(name);
+    let on = |g: &&Guest| runs(g) || present(g) || g.spec().is_ok_and(|s| networks(&s, &world.host).any(|n| n == *name));
     let guests: Vec<&str> = world.guests.iter().filter(on).map(|g| g.name.as_str()).collect();
     if guests.is_empty() {
         return Ok(());
@@ -316,6 +319,19 @@ fn stranded(
     Err(problem
         .hint(format!("give the host another default route first; or, at its console: `{delete}`, then the same command again"))
         .hint_if((!gone).then(|| format!("then bring the address back to {uplink}: `{add}{}`", route.unwrap_or_default()))))
+}
+
+/// What the host loses with a removed bridge: addresses that an uplink had before and cannot have back.
+fn goes_with_it(facts: &Facts, name: &IfName, intents: &[Intent]) -> Option<String> {
+    let (moved, bridge) = (facts.actual.moved.get(name.as_str())?, facts.actual.get(name.as_str())?);
+    if facts.actual.to_give_back(name.as_str()).is_some() || facts.actual.after(intents).get(name.as_str()).is_some() {
+        return None;
+    }
+    let had = |a: &&Cidr| moved.addresses.iter().any(|m| m.address == **a);
+    let elsewhere = |a: &Cidr| facts.actual.interfaces.iter().any(|(n, i)| n != name.as_str() && i.addresses.contains(a));
+    let lost: Vec<String> = bridge.addresses.iter().filter(had).filter(|a| !elsewhere(a)).map(ToString::to_string).collect();
+    let what = lost.join(", ");
+    (!lost.is_empty()).then(|| format!("the host loses {what} with {name}, because {} cannot have it back", moved.from))
 }
 
 /// A note for removing a bridge's uplink: the running guests that lose their connection, and how to restore it.
@@ -521,9 +537,14 @@ pub fn default(world: &World, facts: &Facts, root: &Root, before: &OwnValues, na
 /// The bridges that a guest's NICs use, including netgraph bridges.
 pub fn networks<'a>(spec: &'a Spec, host: &HostFacts) -> impl Iterator<Item = IfName> + use<'a> {
     let vmm = host.vmm;
-    spec.nets.iter().filter_map(move |net| match backend(net, vmm) {
+    spec.nets.iter().filter_map(move |net| network(net, vmm))
+}
+
+/// The bridge that a NIC uses.
+pub(super) fn network(net: &NetSpec, vmm: Vmm) -> Option<IfName> {
+    match backend(net, vmm) {
         Backend::Bridge => Some(net.bridge.clone()),
         Backend::Netgraph => net.netgraph.as_ref()?.split(':').next()?.parse().ok(),
         Backend::Auto | Backend::User | Backend::Vale => None,
-    })
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::bridge::{self, Planned};
 use super::services;
-use super::{Facts, attach, nics, tidy};
+use super::{Facts, attach, nics, running, tidy};
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
 use crate::guest::{Backend, Spec, backend};
@@ -69,6 +69,15 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             let tap = attach::tap(guest, net)?;
             let token = taps::token(guest.uuid, net.number);
             if facts.actual.get(tap.as_str()).is_some_and(|i| i.mark == token && i.bridge.as_deref() == Some(old.name.as_str())) {
+                intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone(), vlan: net.vlan });
+                moved.push((tap, net.vlan));
+            }
+        }
+        // A NIC that runs here, and whose next start is on another bridge, moves too.
+        for net in running::started(&facts.actual, guest).iter().flat_map(|spec| &spec.nets) {
+            let (tap, token) = (attach::tap(guest, net)?, taps::token(guest.uuid, net.number));
+            let is_here = facts.actual.get(tap.as_str()).is_some_and(|i| i.mark == token && i.bridge.as_deref() == Some(old.name.as_str()));
+            if is_here && !moved.iter().any(|(other, _)| *other == tap) {
                 intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone(), vlan: net.vlan });
                 moved.push((tap, net.vlan));
             }

@@ -4,6 +4,7 @@
 //! * [`attach`]: the NICs of guests that are about to run
 //! * [`bridge`]: commands that change the design of bridges
 //! * [`nics`]: adding, removing and moving NICs of guests
+//! * `running`: the NICs of guests as they run
 //! * [`services`]: starting and stopping the services of bridges
 //! * [`migrate`]: moving everything of one bridge to another
 //! * [`tidy`]: cleaning up after a VM
@@ -15,6 +16,7 @@ pub mod attach;
 pub mod bridge;
 pub mod migrate;
 pub mod nics;
+mod running;
 pub mod services;
 pub mod tidy;
 

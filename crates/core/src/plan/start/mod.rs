@@ -175,7 +175,12 @@ pub fn launch(world: &World, guest: &Guest, request: &Request) -> Result<Ready> 
 
 /// The guest with the settings that its last launch was made from.
 pub fn as_before(guest: &Guest, last: &Launch) -> Guest {
-    let own = last.made_of.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })).collect();
+    with_settings(guest, &last.made_of)
+}
+
+/// The guest with all these settings.
+pub(in crate::plan) fn with_settings(guest: &Guest, made_of: &std::collections::BTreeMap<String, String>) -> Guest {
+    let own = made_of.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })).collect();
     Guest { settings: Settings::new(own, Vec::new()), ..guest.clone() }
 }
 

@@ -5,8 +5,10 @@ use chyves_core::catalogue::Catalogue;
 use chyves_core::check::{Finding, host, servers};
 use chyves_core::error::Problem;
 use chyves_core::guest::Guest;
+use chyves_core::network::compare::{Close, Difference};
 use chyves_core::plan::disk::found::{self, Found};
 use chyves_core::plan::firmware;
+use chyves_core::plan::network::apply;
 use chyves_core::pool::Root;
 use chyves_core::property::keys::DiskKey;
 use chyves_core::value::Dataset;
@@ -86,13 +88,34 @@ fn unguarded(roots: &[Root]) -> Vec<Finding> {
 /// What guests need that is not as recorded. If guests cannot be read, the checks of the pools have reported it.
 fn drifted(engine: &Engine) -> Vec<Finding> {
     let look = Look { guests: Which::All, images: Which::All, ..Look::default() };
-    let Ok(world) = observe::world(&engine.runtime, &look) else { return Vec::new() };
+    let Ok(mut world) = observe::world(&engine.runtime, &look) else { return Vec::new() };
+    let nics = nics(engine, &mut world);
     let guests = || world.guests.iter();
     let mut findings: Vec<Finding> = guests().filter_map(|guest| firmware::missing(&world, guest)).map(|p| of_guest("images", p)).collect();
     // Stored values that their properties do not allow: by `zfs set`, or from another version.
     findings.extend(guests().filter_map(|guest| guest.spec().err()).map(|problem| of_guest("settings", problem)));
     findings.extend(drifted_disks(engine, &world));
+    findings.extend(nics);
     findings
+}
+
+/// NICs of guests that are not in their bridges, or have none.
+fn nics(engine: &Engine, world: &mut World) -> Vec<Finding> {
+    // Without a primary pool, which is reported by itself, nothing says which bridges are configured.
+    if world.primary().is_err() || observe::global(world).is_err() {
+        return Vec::new();
+    }
+    let one = |difference: Difference| {
+        let finding = Finding::warns("network", format!("{}: {}", difference.object, difference.says));
+        match difference.close {
+            Close::By(_) => finding.cure("`chyves network apply`"),
+            Close::Cant(problem) => problem.hints.into_iter().fold(finding, Finding::cure),
+        }
+    };
+    match engine.networks(world, false) {
+        Ok(facts) => apply::nics(world, &facts).into_iter().map(one).collect(),
+        Err(problem) => vec![Finding::unknown("network", problem.to_string())],
+    }
 }
 
 /// A problem of one guest, with its cures.

@@ -22,7 +22,8 @@ use crate::os::{HostFacts, Intent, netgraph};
 use crate::plan::machine::tap_name;
 use crate::plan::network::bridge::networks;
 use crate::value::{GuestName, IfName};
-use refuse::{by_hand, nowhere};
+use refuse::by_hand;
+pub(super) use refuse::nowhere;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 

@@ -8,7 +8,7 @@ use crate::os::{Intent, Os};
 use crate::value::IfName;
 
 /// The bridge does not exist, and the design gives it neither an uplink nor makes it private.
-pub(super) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) -> Problem {
+pub(in crate::plan::network) fn nowhere(room: &Room<'_>, name: &IfName, guest: &Guest, nic: &str) -> Problem {
     let bridges = room.actual.interfaces.iter().filter(|(_, i)| i.kind == IfKind::Bridge).map(|(n, _)| n.as_str());
     let known: Vec<&str> = bridges.chain(room.design.bridges().map(|b| b.name.as_str())).collect();
     let problem = Code::NoBridge.problem(format!("there is no bridge `{name}`"));

@@ -235,7 +235,7 @@ fn a_member_with_an_address_is_for_releases_before_15() {
     let design = &[("bridge0.uplink", "em7")];
     assert!(start(Os::FreeBsd, (14, 3), design, &[("em7", em7())], NIC).contains("ifconfig bridge0 addm em7"));
     let refused = start(Os::FreeBsd, (15, 0), design, &[("em7", em7())], NIC);
-    assert!(refused.contains("set address=192.168.1.2/24"), "{refused}");
+    assert!(refused.contains("address=192.168.1.2/24"), "{refused}");
     let moved = &[("bridge0.uplink", "em7"), ("bridge0.address", "192.168.1.2/24")];
     let text = start(Os::FreeBsd, (15, 0), moved, &[("em7", em7())], NIC);
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
@@ -439,4 +439,108 @@ fn more_taps_than_a_host_can_have_are_refused() {
     fill(&mut facts, crate::network::MOST_UNITS - 1, 33_000);
     let refused = attach::attach(&host, &facts, &[(&guest, &guest.spec().unwrap())]).unwrap_err();
     assert!(refused.to_string().contains("33001 taps") && refused.hints.join(" ").contains("reclaim"), "{refused}");
+}
+
+/// A guest that runs since it was started on `lan2`, with the settings of its next start, and its tap in that bridge.
+fn on_lan2(next: &[(&str, &str)], tap_in: Option<&str>) -> (World, Facts) {
+    let design = &[("bridge2.name", "lan2"), ("bridge2.private", "yes"), ("bridge3.name", "lan3"), ("bridge3.private", "yes")];
+    let mut guest = testing::guest("web", next);
+    guest.state = RunState::Running;
+    let tap = tap_name(guest.uuid, 0).unwrap();
+    let bridge = || Interface { mark: APPLIED.into(), ..bridge_of(&[]) };
+    let seen = |bridge: &str| Interface {
+        mark: taps::token(guest.uuid, 0),
+        bridge: (!bridge.is_empty()).then(|| bridge.to_owned()),
+        ..Interface::new(IfKind::Tap)
+    };
+    let mut more = vec![("lan2", bridge()), ("lan3", bridge())];
+    more.extend(tap_in.map(|bridge| (tap.as_str(), seen(bridge))));
+    let mut facts = facts(Os::Linux, design, &more);
+    let made_of = [("net0.backend", "bridge"), ("net0.bridge", "lan2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    facts.actual.runs.insert(guest.uuid, made_of.into());
+    (world(Os::Linux, design, vec![guest.clone()]), facts)
+}
+
+const LAN2: &[(&str, &str)] = &[("net0.backend", "bridge"), ("net0.bridge", "lan2")];
+const LAN3: &[(&str, &str)] = &[("net0.backend", "bridge"), ("net0.bridge", "lan3")];
+
+fn says((world, facts): &(World, Facts)) -> Vec<String> {
+    apply::differences(world, facts).into_iter().map(|d| format!("{}: {}", d.object, d.says)).collect()
+}
+
+#[test]
+fn a_running_guest_is_where_it_was_started_and_not_where_its_next_start_is() {
+    let lan = |name: &str| name.parse().unwrap();
+    // Changed for the next start only: nothing differs, nothing moves, and neither bridge goes.
+    let (world, facts) = on_lan2(LAN3, Some("lan2"));
+    assert!(apply::differences(&world, &facts).is_empty());
+    assert!(apply::apply(&world, &facts, &[]).unwrap().plan.steps.is_empty());
+    for name in ["lan2", "lan3"] {
+        let refused = bridge::change(&world, &facts, &lan(name), &Wish::Delete).unwrap_err();
+        assert!(refused.message.contains("is the bridge of web"), "{name}: {refused}");
+    }
+    // All of lan2 moves with the guest that runs there.
+    let moved = migrate::migrate(&world, &facts, &own(&[]), &lan("lan2"), &lan("lan4")).unwrap().plan.script(Os::Linux);
+    assert!(moved.contains(&format!("ip link set dev {} master lan4", tap_name(world.guests[0].uuid, 0).unwrap())), "{moved}");
+    // `network move` has moved it while it runs.
+    let (world, facts) = on_lan2(LAN3, Some("lan3"));
+    assert!(apply::differences(&world, &facts).is_empty());
+    assert!(bridge::change(&world, &facts, &lan("lan2"), &Wish::Delete).is_ok());
+    assert!(bridge::change(&world, &facts, &lan("lan3"), &Wish::Delete).is_err());
+    // The settings without the NIC are those of the next start.
+    let (world, facts) = on_lan2(&[], Some("lan2"));
+    assert!(bridge::change(&world, &facts, &lan("lan2"), &Wish::Delete).is_err());
+    // Out of its bridge: it goes back where it was started; with two to choose from, chyves does not choose.
+    let back = says(&on_lan2(LAN2, Some("")));
+    assert!(back[..].iter().any(|s| s.contains("in no bridge instead of lan2")) && back.len() == 1, "{back:?}");
+    let (world, facts) = on_lan2(LAN3, Some(""));
+    let two = says(&(world.clone(), facts.clone()));
+    assert!(two[..].iter().any(|s| s.contains("it was started on lan2, and its settings name lan3")) && two.len() == 1, "{two:?}");
+    assert!(apply::apply(&world, &facts, &[]).unwrap().plan.steps.is_empty());
+}
+
+#[test]
+fn a_tap_that_is_gone_is_told_of_the_nic_that_runs_alone() {
+    let gone = says(&on_lan2(LAN2, None));
+    assert!(gone.len() == 1 && gone[0].starts_with("web net0: its tap chv") && gone[0].contains("is gone"), "{gone:?}");
+    // A NIC of the next start has none yet.
+    let more = [LAN2, &[("net1.backend", "bridge"), ("net1.bridge", "lan3")]].concat();
+    assert_eq!(says(&on_lan2(&more, Some("lan2"))), [""; 0]);
+    let (mut world, facts) = on_lan2(LAN2, None);
+    world.guests[0].state = RunState::Stopping;
+    assert_eq!(says(&(world, facts)), [""; 0], "at its end they go");
+}
+
+#[test]
+fn a_nic_on_a_bridge_that_neither_is_nor_will_be_is_told() {
+    let of = |settings: &[(&str, &str)], design: &[(&str, &str)], more: &[(&str, Interface)]| {
+        says(&(world(Os::Linux, design, vec![testing::guest("web", settings)]), facts(Os::Linux, design, more)))
+    };
+    let lan: &[(&str, &str)] = &[("net0.backend", "bridge"), ("net0.bridge", "lan")];
+    assert_eq!(of(lan, &[], &[]), ["web net0: there is no bridge `lan`"]);
+    assert_eq!(of(lan, &[("bridge0.name", "lan"), ("bridge0.private", "yes")], &[]), [""; 0], "a start creates it");
+    assert_eq!(of(lan, &[], &[("lan", bridge_of(&[]))]), [""; 0]);
+    assert_eq!(of(lan, &[], &[("lan", Interface::new(IfKind::Pair))]).len(), 1);
+    assert_eq!(of(&[lan, &[("net0.optional", "yes")]].concat(), &[], &[]), [""; 0], "it starts without");
+    // What runs is on another bridge, and the next start has none.
+    let next = says(&on_lan2(lan, Some("lan2")));
+    assert_eq!(next, ["web net0: there is no bridge `lan`"]);
+}
+
+#[test]
+fn a_vanished_uplink_takes_no_address_without_consent() {
+    use crate::network::address::Moved;
+    use crate::os::{Assigned, assigned::Detail};
+    let design = &[("bridge0.name", "lan"), ("bridge0.private", "yes"), ("bridge0.address", "10.7.0.1/24")];
+    let lan = Interface { mark: APPLIED.into(), addresses: vec!["10.7.0.1/24".parse().unwrap()], ..bridge_of(&[]) };
+    let world = world(Os::Linux, design, Vec::new());
+    let mut facts = facts(Os::Linux, design, &[("lan", lan)]);
+    let touches = |facts: &Facts| bridge::change(&world, facts, &"lan".parse().unwrap(), &Wish::Delete).unwrap().touches;
+    assert_eq!(touches(&facts), [""; 0], "the settings gave it that address");
+    let had = Assigned { address: "10.7.0.1/24".parse().unwrap(), detail: Detail::default() };
+    let from = |name: &str| Moved { from: name.parse().unwrap(), addresses: vec![had.clone()], routes: Vec::new() };
+    facts.actual.moved.insert("lan".into(), from("em9"));
+    assert_eq!(touches(&facts), ["the host loses 10.7.0.1/24 with lan, because em9 cannot have it back"]);
+    facts.actual.moved.insert("lan".into(), from("em1"));
+    assert_eq!(touches(&facts), [""; 0], "em1 has it back");
 }
