@@ -59,7 +59,7 @@ fn run(argv: Vec<std::ffi::OsString>) -> ExitCode {
     let typed = text.clone();
     let text = match words::canonical(text) {
         Ok(text) => text,
-        Err(problem) => return report::early(&problem),
+        Err(problem) => return report::early(&words::explained(problem, &typed)),
     };
     if let [_, help, key] = &text[..]
         && help == "help"

@@ -88,7 +88,8 @@ pub(crate) fn clap(error: &clap::Error, argv: &[String]) -> ExitCode {
                     "if {shown} is a bridge or a guest, a verb belongs behind it: `chyves network {shown} attach INTERFACE`, `private`, `set`, `delete` …; `chyves network list` shows the bridges"
                 )
             };
-            let near = if bridge { None } else { near(&word, argv) };
+            let lacks = || argv.iter().find_map(|noun| words::lacking(noun, &word)).map(str::to_owned);
+            let near = if bridge { None } else { lacks().or_else(|| near(&word, argv)) };
             Problem::usage(format!("unknown command `{shown}`")).hint_if(near).hint_if(bridge.then(verbs))
         }
         ErrorKind::UnknownArgument => {

@@ -86,6 +86,12 @@ impl Ui {
         }
     }
 
+    /// A plan as a script. On a terminal each option of a loader or a hypervisor is on a line of its own; elsewhere each command is
+    /// on one line.
+    pub(crate) fn script(&self, plan: &Plan, os: Os) -> String {
+        if std::io::stdout().is_terminal() { plan.script_with(os, folded) } else { plan.script(os) }
+    }
+
     /// Prints a result that even `--quiet` does not suppress.
     pub(crate) fn result(&self, text: &str) {
         self.error_line(text);
@@ -208,7 +214,7 @@ impl Events for Ui {
             }
             self.answer_json(shown);
         } else {
-            self.answer(&plan.script(os));
+            self.answer(&self.script(plan, os));
         }
     }
 

@@ -47,10 +47,10 @@ fn a_number_that_is_none_is_told_and_keeps_no_other_from_starting() {
     // What another host's guest says of itself is no concern of this one.
     host.sh("zfs", &["set", "chyves:owner=22222222-2222-4222-8222-222222222222", &host.dataset("far")]);
     let alone = host.chyves("start --boot").ends(2).says("the setting `autostart` of `web` is wrong").says("`autostart` cannot be `soon`");
-    assert!(alone.err.contains("`chyves set web autostart=…`") && !alone.err.contains("far"), "{}", alone.err);
+    assert!(alone.err.contains("`chyves set web autostart=VALUE`") && !alone.err.contains("far"), "{}", alone.err);
     assert!(!alone.err.contains("no guest starts with the host"), "{}", alone.err);
     host.ok("set db autostart=1");
-    host.chyves("start --boot").ends(6).says("db: running").says("web: the setting `autostart`").says("`chyves set web autostart=…`");
+    host.chyves("start --boot").ends(6).says("db: running").says("web: the setting `autostart`").says("`chyves set web autostart=VALUE`");
     assert_eq!(host.ok("list -H -o name,state").out, "db\trunning\nfar\tforeign\nweb\tstopped\n");
     host.ok("set web autostart=1");
     host.ok("start --boot");

@@ -191,7 +191,7 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     assert_eq!(host.ok("info web --json").json()[0]["drives"][0]["missing"], false);
     // It is an image no more; the hypervisor has its file open.
     host.sh("zfs", &["inherit", "chyves:image.kind", &format!("{}/chyves/images/disc", host.pool)]);
-    host.ok("info web").says("disc disc  missing no image is called `disc` any more");
+    host.ok("info web").says("image disc  no image is called `disc` any more");
     host.ok("list").says("running");
     host.chyves("insert web disc").ends(3).says("no image is called `disc`");
     host.ok("eject web cd0");

@@ -363,7 +363,7 @@ fn discs_are_put_in_and_taken_out_while_the_guest_runs() {
     let mut console = host.console("web01");
     console.sees("tiny: ready 0");
     host.chyves("eject web01").ends(2).says("cd0 (disc), cd1 (drivers)");
-    host.ok("info web01").says("cd0  disc disc").says("cd1  disc drivers");
+    host.ok("info web01").says("cd0  image disc").says("cd1  image drivers");
     host.chyves("eject web01 cd5").ends(3).says("no drive cd5");
     host.ok("-n eject web01 cd0").says("eject disc from the drive cd0");
     host.ok("eject web01 cd0").says("web01: cd0 is empty");

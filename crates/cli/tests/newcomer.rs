@@ -25,10 +25,10 @@ fn words_of_other_programs_are_commands_or_name_them() {
     host.ok("shutdown web").says("already stopped");
     host.ok("rm web -n").says("will be moved to the trash");
     for (typed, hint) in [
-        ("restart web", "`chyves reset GUEST`"),
+        ("restart web", "`chyves reset web`"),
         ("restore web", "chyves snapshot rollback"),
-        ("poweroff web", "`chyves stop GUEST --now`"),
-        ("destroy web", "chyves delete GUEST"),
+        ("poweroff web", "`chyves stop web --now`"),
+        ("destroy web", "chyves delete web"),
         ("top", "`chyves list`"),
     ] {
         host.chyves(typed).ends(2).says(hint).is_silent_of("did you mean");

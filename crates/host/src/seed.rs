@@ -103,6 +103,14 @@ fn text_in(mount: &Folder, path: &Path) -> Result<Option<String>> {
     file.map(|file| read(file, &mount.shown(path))).transpose()
 }
 
+/// Checks that a password file of the host can be used, as a start does.
+///
+/// # Errors
+/// It is missing, can be read by others, or is not text.
+pub fn password_file(path: &str) -> Result<()> {
+    secret(path, &FilePath::host(path)).map(drop)
+}
+
 /// The content of a file that only its owner may read: an absolute path is the administrator's, a relative one is in the
 /// folder.
 fn secret(file: &str, folder: &FilePath) -> Result<String> {

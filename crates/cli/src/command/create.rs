@@ -9,7 +9,7 @@ use chyves_core::cloudinit::Text;
 use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::property::{VALUE_LIMIT, keys};
-use chyves_core::value::{DiskSize, GuestName, ImageName};
+use chyves_core::value::{DiskSize, GuestName, ImageName, printable};
 use chyves_engine::answer::{Assignment, Each, Single};
 use chyves_engine::op::{Created, Document, GuestCreate};
 
@@ -126,6 +126,7 @@ fn disk_kind(word: &str) -> Result<DiskKind, String> {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let (set, names): (Vec<&String>, Vec<&String>) = args.words.iter().partition(|w| w.contains('='));
+    no_sizes(args, &names)?;
     let Targets::Named(names) = Targets::parse(&names)? else {
         return Err(Problem::usage("`all` cannot name a new guest").hint("choose a name"));
     };
@@ -167,6 +168,23 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
         };
     }
     all
+}
+
+/// Refuses a size in the place of another guest's name: `create web01 20G` means a disk of that size.
+fn no_sizes(args: &Args, words: &[&String]) -> Result<()> {
+    let names: Vec<&str> = words.iter().flat_map(|word| word.split(',')).filter(|name| !name.is_empty()).collect();
+    let is_size = |name: &&&str| {
+        name.starts_with(|c: char| c.is_ascii_digit()) && name.ends_with(char::is_alphabetic) && name.parse::<DiskSize>().is_ok()
+    };
+    let Some(size) = names.iter().find(is_size) else { return Ok(()) };
+    let others: Vec<&str> = names.iter().filter(|name| !is_size(name)).copied().collect();
+    let guests = if others.is_empty() { "NAME".to_owned() } else { printable(&others.join(" "), 120) };
+    let image = args.image.as_ref().map(|image| format!(" --image {image}")).unwrap_or_default();
+    let hint = match args.size {
+        None => format!("for a disk of this size: `chyves create {guests} --size {size}{image}`"),
+        Some(_) => "a size is given already; choose a name that is not one".to_owned(),
+    };
+    Err(Problem::usage(format!("cannot create a guest called `{size}`: that is a size")).on(*size).hint(hint))
 }
 
 /// Starts the created guests. They are kept if that fails.

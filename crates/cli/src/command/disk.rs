@@ -7,12 +7,14 @@ use crate::targets::Targets;
 use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
+use chyves_core::plan::disk::found;
 use chyves_core::plan::disk::resize::NewSize;
 use chyves_core::value::{DiskSize, Size};
 use chyves_engine::answer::{self, Assignment};
 use chyves_engine::op::{Disk, DiskAdd, DiskChange, DiskChangeKind, DiskFrom, DiskList, DiskState};
 use chyves_host::observe::Look;
 use serde_json::json;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// Add, remove, resize and list disks of guests
@@ -165,8 +167,7 @@ fn change(session: &Session, guests: &str, disk: Option<u16>, change: DiskChange
     let outcome = session.run(&request)?;
     session.show_each(outcome, |changed| {
         let said = match &request.change {
-            DiskChangeKind::Resize { to, .. } => format!("resized to {}", Size::bytes(*to)),
-            DiskChangeKind::Grow { by } => format!("grown by {}", Size::bytes(*by)),
+            DiskChangeKind::Resize { .. } | DiskChangeKind::Grow { .. } => resized(changed.from.zip(changed.to)),
             DiskChangeKind::Set { .. } => "set".to_owned(),
             DiskChangeKind::Renumber { to } => format!("renumbered to disk{to}"),
             DiskChangeKind::Sync => return "the settings record its disks as they are".to_owned(),
@@ -175,6 +176,17 @@ fn change(session: &Session, guests: &str, disk: Option<u16>, change: DiskChange
         };
         format!("disk{} {said}", changed.disk.unwrap_or(0))
     })
+}
+
+/// What was done to a disk that was resized, with the sizes before and after.
+fn resized(sizes: Option<(u64, u64)>) -> String {
+    let Some((from, to)) = sizes else { return "resized".to_owned() };
+    let (by, now) = (Size::bytes(from.abs_diff(to)), Size::bytes(to));
+    match to.cmp(&from) {
+        Ordering::Greater => format!("grown by {by} to {now}"),
+        Ordering::Less => format!("shrunk by {by} to {now}"),
+        Ordering::Equal => format!("recorded as {now}"),
+    }
 }
 
 fn pairs(words: &[String]) -> Result<Vec<Assignment>> {
@@ -261,6 +273,11 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
         session.ui.say(&format!(
             "of {guests} the sizes are those that are recorded, since the file systems are not mounted; `chyves disk list GUEST` reads the disks"
         ));
+    }
+    for disk in disks.iter().filter(|d| d.state == DiskState::Missing && !session.ui.json) {
+        let kind = if disk.source.is_some() { DiskKind::Attached } else { DiskKind::Raw };
+        let cures = found::cures_of_missing(&disk.guest, disk.number, kind).join("; ");
+        session.ui.say(&format!("disk{} of {} is missing: {cures}", disk.number, disk.guest));
     }
     outcome.problem.map_or(Ok(()), Err)
 }

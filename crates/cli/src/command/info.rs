@@ -3,8 +3,10 @@
 use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
+use chyves_core::guest::DiskKind;
 use chyves_core::guest::goes_on;
 use chyves_core::guest::pending::WAITS_FOR;
+use chyves_core::plan::disk::found;
 use chyves_core::plan::locked;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, Size, printable};
@@ -116,7 +118,9 @@ fn shown(guest: &GuestFacts) -> Result<Value> {
     put("disks", guest.disks.iter().map(disk).collect());
     // The state of a missing disk cannot be recorded.
     if let Some(disk) = guest.disks.iter().find(|disk| disk.state == DiskState::Missing) {
-        put("missing", json!(format!("if it is gone for good: `chyves disk remove {} {} --lost`", guest.name, disk.disk)));
+        let number = disk.disk.trim_start_matches("disk").parse().unwrap_or_default();
+        let kind = if disk.kind.word() == DiskKind::Attached.word() { DiskKind::Attached } else { DiskKind::Raw };
+        put("missing", json!(found::cures_of_missing(&guest.name, number, kind).join("; ")));
     }
     if guest.disks.iter().any(|disk| matches!(disk.state, DiskState::OtherSize | DiskState::OtherKind)) {
         put("stale", json!(format!("a disk is not as recorded; `chyves disk sync {}` records what is there", guest.name)));
@@ -166,7 +170,7 @@ fn running(guest: &GuestFacts, run: &Run, put: &mut impl FnMut(&str, Value)) {
 
 fn drive(drive: &Drive) -> Value {
     let gone = drive.disc.as_ref().filter(|_| drive.missing).map(|name| format!("no image is called `{name}` any more"));
-    json!({ "drive": drive.drive, "disc": drive.disc.as_deref().unwrap_or("empty"), "missing": gone })
+    json!({ "drive": drive.drive, "image": drive.disc.as_deref().unwrap_or("empty"), "missing": gone })
 }
 
 fn disk(disk: &GuestDisk) -> Value {
@@ -205,11 +209,8 @@ pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
 }
 
 fn part(key: &str, value: &Value) -> String {
-    if matches!(key, "change" | "disk" | "nic" | "drive" | "size" | "kind" | "bus" | "model") {
-        plain(value)
-    } else {
-        format!("{key} {}", plain(value))
-    }
+    let is_plain = matches!(key, "change" | "disk" | "nic" | "drive" | "size" | "kind" | "bus" | "model" | "differs" | "missing");
+    if is_plain || key == "image" && value == "empty" { plain(value) } else { format!("{key} {}", plain(value)) }
 }
 
 fn plain(value: &Value) -> String {

@@ -2,6 +2,7 @@
 //! default one. This is unambiguous because no guest may have the name of a command.
 
 mod aliases;
+mod guests;
 mod nouns;
 mod places;
 mod table;
@@ -13,7 +14,8 @@ use nouns::{guests_first, nouns};
 
 pub(crate) use table::{Options, is_below};
 
-pub(crate) use aliases::meant;
+pub(crate) use aliases::{lacking, meant};
+pub(crate) use guests::explained;
 pub(crate) use places::meant as meant_by_place;
 
 /// Every word with which a command line may begin.
@@ -232,6 +234,17 @@ mod tests {
             ("web01 network add vale0:1", "network add web01 vale0:1"),
             ("-n network bridge0 set mtu=9000", "-n network set bridge0 mtu=9000"),
             ("pool init tank", "pool init tank"),
+            ("pool rm tank", "pool remove tank"),
+            ("pool ls", "pool list"),
+            ("trash ls -H", "trash list -H"),
+            ("image rm a", "image delete a"),
+            ("image del a", "image delete a"),
+            ("snapshot rm web01@a", "snapshot delete web01@a"),
+            ("disk rm web01 disk1", "disk delete web01 disk1"),
+            ("network rm bridge0", "network delete bridge0"),
+            ("network rm web01 net1", "network remove web01 net1"),
+            ("web01 network rm net1", "network remove web01 net1"),
+            ("del web01", "delete web01"),
             ("create web01 --image tiny", "create web01 --image tiny"),
             ("web01 create --size 8G", "create web01 --size 8G"),
             ("--version", "--version"),
@@ -245,6 +258,16 @@ mod tests {
         assert!(order("strat web01").contains("did you mean `start`?"), "{}", order("strat web01"));
         assert!(order("web01 strat").contains("did you mean `start`?"), "{}", order("web01 strat"));
         assert!(order("frobnicate").starts_with("! unknown command `frobnicate`"));
+        for (typed, hint) in [
+            ("trash rm web01", "`chyves trash empty GUEST`"),
+            ("trash del", "`chyves trash empty GUEST`"),
+            ("trash purge web01", "`chyves trash empty GUEST`"),
+            ("trash restore web01", "`chyves undelete GUEST`"),
+        ] {
+            let told = order(typed);
+            let verb = typed.split(' ').nth(1).unwrap();
+            assert!(told.starts_with(&format!("! `trash` has no verb `{verb}`")) && told.contains(hint), "{told}");
+        }
     }
 
     #[test]

@@ -12,9 +12,13 @@ const FIRMWARE_VERBS: &[&str] = &["reset"];
 /// The problem that a word after a noun is neither one of its verbs nor a possible guest name.
 fn no_verb(noun: &str, word: &str, verbs: &[&str]) -> Problem {
     let shown = printable(word, 40);
-    let attach = "`chyves disk add GUEST --attach PATH` attaches a file, a device or a volume".to_owned();
-    let near = if (noun, word) == ("disk", "attach") { Some(attach) } else { meant(word, verbs, false) };
+    let near = aliases::lacking(noun, word).map(str::to_owned).or_else(|| meant(word, verbs, false));
     Problem::usage(format!("`{noun}` has no verb `{shown}`")).on(&shown).hint_if(near).hint(format!("its verbs: {}", verbs.join(", ")))
+}
+
+/// The verbs of a noun that has no default verb, as `image`, `pool` and `trash`.
+fn verbs_of(noun: &str) -> Option<clap::Command> {
+    verbs::alone(noun).filter(|command| command.has_subcommands() && verbs::usual(noun).is_none())
 }
 
 /// `web01 snapshot rollback @a` → `snapshot rollback web01@a`, and so on.
@@ -23,7 +27,7 @@ pub(super) fn guests_first(mut argv: Vec<String>, first: usize, verb: usize) -> 
     let mut behind = first + 1;
     let is_verb = |word: &String| match argv[first].as_str() {
         "firmware" => FIRMWARE_VERBS.contains(&word.as_str()),
-        noun => is_below(noun, word),
+        noun => is_below(noun, word) || aliases::alias(word, false).is_some_and(|verb| is_below(noun, verb)),
     };
     if argv.get(behind).is_some_and(is_verb) {
         behind += 1;
@@ -56,6 +60,11 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
         let verbs = strs(&verbs);
         // `snapshot rm web@a`, `disk ls`: aliases that are verbs of the noun.
         let alias = aliases::alias(&argv[at], false).filter(|verb| is_below(&noun, verb));
+        // `network rm web01 net0` removes a network interface of a guest, `network rm bridge0` a bridge.
+        let of_guest = noun == "network"
+            && alias == Some("delete")
+            && position(&argv, at + 1, &options).is_some_and(|guest| position(&argv, guest + 1, &options).is_some());
+        let alias = if of_guest { Some("remove") } else { alias };
         if let (Some(verb), false) = (alias, is_below(&noun, &argv[at])) {
             verb.clone_into(&mut argv[at]);
         }
@@ -65,11 +74,18 @@ pub(super) fn nouns(mut argv: Vec<String>, first: usize) -> Result<Vec<String>> 
         if !known && !other && RESERVED.contains(&word) {
             return Err(no_verb(&noun, word, &verbs));
         }
-    } else if matches!(argv[first].as_str(), "image" | "iso" | "firmware" | "pool" | "trash")
-        && let Some(verb) =
-            argv.get(first + 1).and_then(|word| aliases::alias(word, false)).filter(|verb| matches!(*verb, "list" | "delete"))
-    {
-        verb.clone_into(&mut argv[first + 1]);
+    } else if let (Some(verbs), Some(at)) = (verbs_of(&noun), position(&argv, first + 1, &options)) {
+        let has = |word: &str| verbs.find_subcommand(word).is_some();
+        let word = argv[at].as_str();
+        // `image ls`, `pool rm`: an alias is a verb of the noun, or the noun's own word for it.
+        let alias = aliases::alias(word, false).filter(|_| !has(word));
+        let own = alias.and_then(|alias| [alias, "remove"].into_iter().find(|verb| has(verb) && (*verb == alias || alias == "delete")));
+        if let Some(verb) = own {
+            verb.clone_into(&mut argv[at]);
+        } else if !has(word) && (alias.is_some() || aliases::lacking(&noun, word).is_some()) {
+            let names: Vec<&str> = verbs.get_subcommands().filter(|c| !c.is_hide_set()).map(clap::Command::get_name).collect();
+            return Err(no_verb(&noun, word, &names));
+        }
     }
     if argv[first] == "snapshot" {
         let next = argv.get(first + 1).map(String::as_str);

@@ -23,6 +23,7 @@ pub(crate) fn meant(argv: &[String]) -> Option<String> {
             let (name, file) = if is_file(one) && !is_file(other) { (other, one) } else { (one, other) };
             Some(format!("`chyves {noun} import {} --name {}`", shown(file), shown(name)))
         }
+        ["network", "delete", guest, nic] => Some(format!("`chyves network remove {} {}`", shown(guest), shown(nic))),
         _ => None,
     }
 }
@@ -41,6 +42,8 @@ mod tests {
             ("move web01", None),
             ("image import debian /tmp/d.img", Some("`chyves image import /tmp/d.img --name debian`")),
             ("iso import /tmp/d.iso debian", Some("`chyves iso import /tmp/d.iso --name debian`")),
+            ("network delete web01 net0", Some("`chyves network remove web01 net0`")),
+            ("network delete lan", None),
             ("start web01 web02", None),
         ] {
             let argv: Vec<String> = std::iter::once("chyves").chain(typed.split(' ')).map(str::to_owned).collect();

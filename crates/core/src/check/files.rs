@@ -46,7 +46,7 @@ pub fn gone(what: &str) -> String {
     if OWN_GRUB.contains(&thing) {
         return format!(
             "with os=custom the guest boots by a device.map and a grub.cfg of your own: mount its file system by `zfs mount` and put \
-             them there; or take another recipe: `chyves set {guest} os=…`"
+             them there; or take another recipe: `chyves set {guest} os=OS`"
         );
     }
     format!("put it there; or detach it from the guest: `chyves unset {guest} {thing}`")
@@ -58,6 +58,16 @@ fn refused(why: &str, shown: &str) -> String {
         return format!("give the guest a file of its own: cp {shown} {shown}.own, then mv {shown}.own {shown}");
     }
     "end its other use: `mount`, `lsblk` and `zpool status` show it; or attach another disk".to_owned()
+}
+
+/// Why a file or device cannot be the far end of a serial port, in [`crate::os::HostState::refused`].
+pub const NO_TERMINAL: &str = "it is no terminal";
+
+/// The hint for a serial port whose far end is no terminal.
+pub fn no_terminal(what: &str) -> String {
+    let unset =
+        what.strip_suffix('`').and_then(|what| what.split_once(" of `")).map(|(key, guest)| format!("; or `chyves unset {guest} {key}`"));
+    format!("name a terminal device, such as /dev/ttyS0, or an address: tcp=127.0.0.1:5555{}", unset.unwrap_or_default())
 }
 
 /// The user's own files with which grub-bhyve boots a guest with os=custom.
@@ -88,13 +98,16 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
             let run = format!("swtpm socket --tpm2 --tpmstate dir={folder} --ctrl type=unixio,path={shown}");
             return fails("is not there, and nobody listens", format!("run it first: {run}"));
         }
-        (Need::Read | Need::Content | Need::Write | Need::Folder, None) => {
+        (Need::Read | Need::Content | Need::Terminal | Need::Write | Need::Folder, None) => {
             return fails("is not there", gone(what));
         }
         (Need::Folder, Some(FileSeen { kind: FileKind::Folder, .. })) => return None,
         (Need::Folder, Some(_)) => return fails("is not a folder", "name a folder".into()),
         (Need::Content, Some(seen)) if seen.kind != FileKind::File => return fails("is not a regular file", "name a file".into()),
-        (Need::Read | Need::Content | Need::Write, Some(seen)) => seen,
+        (Need::Terminal, Some(_)) if host.state.refused.get(path).is_some_and(|why| why == NO_TERMINAL) => {
+            return fails("is no terminal", no_terminal(what));
+        }
+        (Need::Read | Need::Content | Need::Terminal | Need::Write, Some(seen)) => seen,
     };
     match sort.kind {
         FileKind::File | FileKind::Device => {}
@@ -111,7 +124,7 @@ fn one(host: &HostFacts, wanted: &WantedPath) -> Option<Finding> {
     if let Some(why) = host.state.refused.get(path) {
         return fails(&format!("is refused: {why}"), refused(why, &shown));
     }
-    if matches!(need, Need::Read | Need::Content) {
+    if matches!(need, Need::Read | Need::Content | Need::Terminal) {
         return None;
     }
     if !sort.writable {

@@ -4,7 +4,7 @@
 //! * [`start`]: everything that keeps a guest from starting, or is worth a warning; all at once
 //! * [`host`]: the host itself, one finding for each topic, for `doctor`
 //! * one file for each topic: [`processor`], [`memory`], [`modules`], [`passthru`], [`network`], [`files`], [`vm`],
-//!   [`system`], [`servers`]
+//!   [`system`], [`servers`], [`settings`]
 //! * [`trust`]: which host-reaching settings of a guest this host trusts
 //!
 //! Unknown facts never fail a check. Not here: rules for VMs (`vmm::check`), limits of a release's bhyve
@@ -21,6 +21,7 @@ pub mod network;
 pub mod passthru;
 pub mod processor;
 pub mod servers;
+pub mod settings;
 pub mod system;
 pub mod trust;
 pub mod vm;
@@ -200,6 +201,8 @@ pub enum Need {
     Read,
     /// A regular file, readable: it is read to its end.
     Content,
+    /// A terminal, readable.
+    Terminal,
     /// Writable, and used by this guest only.
     Write,
     /// A folder.

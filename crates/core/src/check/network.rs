@@ -111,7 +111,7 @@ fn vnc(host: &HostFacts, wants: &Wants) -> Option<Finding> {
     let ours = "takes an address of this host";
     Some(match address.port() {
         0 => Finding::fails("VNC", format!("VNC cannot listen on {}: {why}", address.ip()))
-            .cure(format!("`chyves set {guest} vnc_address=…` {ours}")),
+            .cure(format!("`chyves set {guest} vnc_address=ADDRESS` {ours}")),
         _ => Finding::fails("VNC", format!("VNC cannot listen on {address}: {why}"))
             .cure(format!("`chyves set {guest} vnc_port=0` takes a port that is free; vnc_address {ours}")),
     })

@@ -188,7 +188,7 @@ fn what_is_not_there_is_told_with_the_command_that_does_without() {
     let disk = gone("disk 1 of `web`");
     assert!(disk.starts_with("`chyves disk sync web disk1`") && disk.ends_with("`chyves disk remove web disk1 --lost`"), "{disk}");
     assert!(gone("tpm of `web`").ends_with("`chyves unset web tpm`") && gone("pcidev_0 of `web`").ends_with("`chyves unset web pcidev_0`"));
-    assert!(gone("grub.cfg of `web`").contains("a grub.cfg of your own") && gone("grub.cfg of `web`").contains("`chyves set web os=…`"));
+    assert!(gone("grub.cfg of `web`").contains("a grub.cfg of your own") && gone("grub.cfg of `web`").contains("`chyves set web os=OS`"));
 }
 
 #[test]
@@ -211,6 +211,7 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         (Need::Write, Some(file(FileKind::Device, true))),
         (Need::Read, Some(file(FileKind::File, false))),
         (Need::Content, Some(file(FileKind::File, false))),
+        (Need::Terminal, Some(file(FileKind::Device, false))),
         (Need::Folder, Some(file(FileKind::Folder, true))),
         (Need::Absent, None),
         (Need::Netmap, Some(file(FileKind::Device, true))),
@@ -229,6 +230,8 @@ fn disks_are_there_writable_and_not_open_elsewhere() {
         ),
         (Need::Write, Some(file(FileKind::Folder, true)), "is a folder"),
         (Need::Content, Some(file(FileKind::Device, true)), "is not a regular file"),
+        (Need::Terminal, None, "is not there"),
+        (Need::Terminal, Some(file(FileKind::Folder, true)), "is a folder"),
         (Need::Socket, Some(file(FileKind::File, true)), "is not a socket"),
         (Need::Read, Some(file(FileKind::Other, true)), "is neither a file nor a device"),
         (Need::Folder, Some(file(FileKind::File, true)), "is not a folder"),
@@ -293,7 +296,7 @@ fn bridges_taps_and_addresses() {
         move |h: &mut HostFacts| h.state.listens = BTreeMap::from([(text.to_owned(), why.map(str::to_owned))])
     };
     assert_eq!(with("14.3-intel", tried("127.0.0.1:0", None), vnc("127.0.0.1:0")), "");
-    insta::assert_snapshot!(with("14.3-intel", tried("10.9.9.9:0", Some("Can't assign requested address")), vnc("10.9.9.9:0")), @"fails VNC: VNC cannot listen on 10.9.9.9: Can't assign requested address; `chyves set web01 vnc_address=…` takes an address of this host");
+    insta::assert_snapshot!(with("14.3-intel", tried("10.9.9.9:0", Some("Can't assign requested address")), vnc("10.9.9.9:0")), @"fails VNC: VNC cannot listen on 10.9.9.9: Can't assign requested address; `chyves set web01 vnc_address=ADDRESS` takes an address of this host");
     insta::assert_snapshot!(with("14.3-intel", tried("127.0.0.1:5900", Some("Address already in use")), vnc("127.0.0.1:5900")), @"fails VNC: VNC cannot listen on 127.0.0.1:5900: Address already in use; `chyves set web01 vnc_port=0` takes a port that is free; vnc_address takes an address of this host");
 }
 

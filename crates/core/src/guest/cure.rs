@@ -9,7 +9,7 @@ use crate::property::{Access, Known, PREFIX};
 pub(super) fn cure(guest: &Guest, known: &Known) -> String {
     let (name, key) = (&guest.name, &known.key);
     if known.property.access == Access::Free {
-        return format!("`chyves set {name} {key}=…` gives it a good value");
+        return format!("`chyves set {name} {key}=VALUE` replaces it");
     }
     if let Some((number, part)) = disk(key) {
         return match part {
@@ -58,6 +58,6 @@ mod tests {
         let cure = |key: &str| super::cure(&guest, &find(key).unwrap());
         assert_eq!(cure("disk3.size"), "`chyves disk sync web01 disk3` reads the disk and records what it is");
         assert_eq!(cure("created"), "`zfs inherit chyves:created tank/chyves/guests/web01` removes it");
-        assert_eq!(cure("ram"), "`chyves set web01 ram=…` gives it a good value");
+        assert_eq!(cure("ram"), "`chyves set web01 ram=VALUE` replaces it");
     }
 }

@@ -97,6 +97,13 @@ pub struct DiskSpec {
     pub description: Option<String>,
 }
 
+impl DiskSpec {
+    /// The source of an attached disk, as part of a sentence.
+    pub fn place(&self) -> String {
+        self.source.as_ref().map_or_else(|| "its source".to_owned(), |source| format!("`{}`", crate::value::printable(source, 200)))
+    }
+}
+
 /// The name of disk `number`'s file or volume. An attached disk has none in the pool; its number is used.
 pub fn disk_name(number: u16, kind: DiskKind) -> String {
     match kind {

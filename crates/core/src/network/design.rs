@@ -3,7 +3,8 @@
 use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::property::keys::{self, BridgeKey};
 use crate::property::settings::OwnValues;
-use crate::value::{Cidr, IfName};
+use crate::value::{Cidr, IfName, printable};
+use crate::zfs::args::Pair;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who creates networks.
@@ -130,7 +131,7 @@ impl Design {
             let Some(value) = own.get(&known.key) else { return Ok(None) };
             crate::property::check(&known, &value.value).map(Some).map_err(|p| {
                 p.within(format!("the host's setting `{}` is wrong", known.key))
-                    .hint(format!("`chyves set global {}=…` gives it a good value", known.key))
+                    .hint(format!("`chyves set global {}=VALUE` replaces it, `chyves unset global {0}` removes it", known.key))
             })
         };
         let mode = if get(keys::NETWORK_MODE)?.as_deref() == Some("manual") { Mode::Manual } else { Mode::System };
@@ -203,6 +204,29 @@ impl Design {
         new.map_or(Ok(()), |(_, (_, problem))| Err(problem.clone()))
     }
 
+    /// Checks that new settings of bridges, `set`, are of bridges that `before` has, or state how a new bridge is connected:
+    /// a mistyped number must not configure a bridge that nobody wants.
+    ///
+    /// # Errors
+    /// A bridge has only other settings; the message names the commands that create it.
+    pub fn declared(&self, before: &OwnValues, set: &[Pair]) -> Result<()> {
+        for (key, value) in set {
+            let Some(number) = number_of(key).filter(|n| !before.keys().any(|k| number_of(k) == Some(*n))) else { continue };
+            let Some(spec) = self.bridges.values().find(|spec| spec.number == number && !spec.is_decided()) else { continue };
+            let setting = key.split_once('.').map_or(key.as_str(), |(_, part)| part);
+            let with = if setting == BridgeKey::Name.word() { String::new() } else { format!(" {setting}={}", printable(value, 60)) };
+            let known: Vec<&str> = self.bridges.values().filter(|b| b.is_decided()).map(|b| b.name.as_str()).collect();
+            return Err(Problem::usage(format!("cannot set `{key}`: bridge{number} is not configured on this host"))
+                .on(&spec.name)
+                .hint(format!(
+                    "create it: `chyves network {0} attach INTERFACE{with}`, or `chyves network {0} private{with}` without an uplink",
+                    spec.name
+                ))
+                .hint_if((!known.is_empty()).then(|| format!("configured are: {}", known.join(", ")))));
+        }
+        Ok(())
+    }
+
     /// Checks that the bridge does not conflict with the others.
     fn sound(&self, spec: &BridgeSpec) -> Result<()> {
         let refuse = |why: String, hint: String| Err(Problem::usage(why).on(&spec.name).hint(hint));
@@ -210,7 +234,7 @@ impl Design {
         if let Some(other) = self.bridges.get(&spec.name) {
             return refuse(
                 format!("two bridges are called `{}`", spec.name),
-                format!("give one another name: `chyves set global {}=…`, or bridge{}.name", key(BridgeKey::Name), other.number),
+                format!("give one another name: `chyves set global {}=NAME`, or bridge{}.name", key(BridgeKey::Name), other.number),
             );
         }
         if spec.netgraph {
@@ -238,7 +262,7 @@ impl Design {
                 return refuse(
                     format!("`{uplink}` is the uplink of `{}` already", other.name),
                     format!(
-                        "`chyves network {} detach {uplink}` first; or take a VLAN of it: `chyves network {} set vlan=…`",
+                        "`chyves network {} detach {uplink}` first; or take a VLAN of it: `chyves network {} set vlan=TAG`",
                         other.name, spec.name
                     ),
                 );

@@ -90,6 +90,11 @@ impl Plan {
 
     /// The plan as a readable script that can be pasted: each step's description as a comment, followed by its commands.
     pub fn script(&self, os: Os) -> String {
+        self.script_with(os, str::to_owned)
+    }
+
+    /// The same, with the command lines of a loader and a hypervisor, which are long, in another layout.
+    pub fn script_with(&self, os: Os, layout: impl Fn(&str) -> String) -> String {
         let mut text = String::new();
         for note in &self.notes {
             text.push_str(&format!("# note: {note}\n"));
@@ -97,6 +102,7 @@ impl Plan {
         for step in &self.steps {
             text.push_str(&format!("# {}\n", step.describe()));
             for line in lines(step, os) {
+                let line = if matches!(step, Action::Launch(_)) { layout(&line) } else { line };
                 text.push_str(&format!("{line}\n"));
             }
             for (path, content) in step.written() {

@@ -204,7 +204,7 @@ impl Wants {
     /// nothing.
     fn terminal(&mut self, end: &SerialEnd, what: &str, vmm: Vmm) {
         if let (SerialEnd::Device(path), Vmm::Qemu) = (end, vmm) {
-            self.paths.push(WantedPath { path: path.as_str().into(), what: what.to_owned(), need: Need::Read });
+            self.paths.push(WantedPath { path: path.as_str().into(), what: what.to_owned(), need: Need::Terminal });
         }
     }
 

@@ -110,6 +110,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     }
     let mut plan = Plan::default();
     plan.notes.extend(without_effect(guest, &after, &set));
+    plan.notes.extend(whole::lacking(world, guest, &after));
     if guest.state.is_alive() {
         let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
         if !later.is_empty() {
@@ -189,7 +190,9 @@ pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Reques
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
     if !corrects(&root.own, &set, &clear) {
-        Design::read(&root.own)?.allows(&Design::read(&changed(&root.own, &set, &clear))?)?;
+        let after = Design::read(&changed(&root.own, &set, &clear))?;
+        Design::read(&root.own)?.allows(&after)?;
+        after.declared(&root.own, &set)?;
     }
     Ok(on_dataset(world, &root.dataset, &root.own, (set, clear)))
 }
@@ -327,6 +330,32 @@ mod tests {
         write /tank/chyves/guests/gold/config.toml (2 lines)
         unmount tank/chyves/guests/gold
         ");
+    }
+
+    #[test]
+    fn a_bridge_is_declared_by_how_it_is_connected() {
+        let world = testing::world(Vec::new());
+        let root = |pairs: &[(&str, &str)]| Root { own: testing::own(pairs).into(), ..world.primary().unwrap().clone() };
+        for pairs in [
+            &[("bridge5.mtu", "1400")][..],
+            &[("bridge5.name", "lan")],
+            &[("bridge5.private", "no")],
+            &[("bridge5.description", "x"), ("bridge4.private", "yes")],
+        ] {
+            let problem = global(&world, &root(&[]), &set(pairs)).unwrap_err();
+            assert!(problem.message.contains("bridge5 is not configured"), "{pairs:?}: {problem:?}");
+            assert!(problem.hints[0].contains("`chyves network ") && problem.hints[0].contains("attach INTERFACE"), "{problem:?}");
+        }
+        for pairs in [
+            &[("bridge5.mtu", "1400"), ("bridge5.uplink", "em0")][..],
+            &[("bridge5.private", "yes")],
+            &[("bridge5.nat", "em0"), ("bridge5.address", "10.5.0.1/24")],
+        ] {
+            global(&world, &root(&[]), &set(pairs)).unwrap();
+        }
+        // A bridge that is configured may have any other setting, and lose its uplink.
+        global(&world, &root(&[("bridge5.uplink", "em0")]), &set(&[("bridge5.mtu", "1400")])).unwrap();
+        global(&world, &root(&[("bridge5.mtu", "9000")]), &set(&[("bridge5.description", "x")])).unwrap();
     }
 
     #[test]

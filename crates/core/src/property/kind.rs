@@ -380,7 +380,9 @@ const MOST_MEMORY: Size = Size::mib(16 << 20);
 fn memory(text: &str) -> Result<Size, BadValue> {
     let size = Size::parse_with(text, 1 << 20)?;
     if size < Size::mib(32) {
-        let hint = format!("did you mean {text}G? a bare number is megabytes, and the least is 32M");
+        let bare = text.bytes().all(|b| b.is_ascii_digit()) && size.get() > 0;
+        let meant = if bare { format!("did you mean {text}G? a bare number is megabytes, and ") } else { String::new() };
+        let hint = format!("{meant}the least is 32M");
         return Err(BadValue::new(text, "is less than 32M").hint(hint));
     }
     if size > MOST_MEMORY {
@@ -489,6 +491,14 @@ mod tests {
         ] {
             let refusal = kind.canonical(bad).expect_err(bad);
             assert!(refusal.hint.is_some(), "{bad}: no hint");
+        }
+        for (small, hint) in [
+            ("31", "did you mean 31G? a bare number is megabytes, and the least is 32M"),
+            ("31M", "the least is 32M"),
+            ("16k", "the least is 32M"),
+            ("0", "the least is 32M"),
+        ] {
+            assert_eq!(Kind::Memory.canonical(small).unwrap_err().hint.as_deref(), Some(hint), "{small}");
         }
         let near = Kind::Choice(&["uefi", "bios"]).canonical("ufei").unwrap_err();
         assert_eq!(near.hint.unwrap(), "expected: one of uefi, bios; did you mean `uefi`?");

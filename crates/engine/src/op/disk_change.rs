@@ -70,6 +70,10 @@ pub struct DiskChanged {
     pub done: DiskWord,
     /// The number that the disk had; null for all.
     pub disk: Option<u16>,
+    /// The size in bytes that a resized disk had; null after other changes.
+    pub from: Option<u64>,
+    /// The size in bytes that a resized disk has now; the same as before if only the record changed.
+    pub to: Option<u64>,
 }
 
 /// What was done to a disk.
@@ -169,7 +173,9 @@ impl OnGuests for DiskChange {
             DiskChangeKind::Remove => DiskWord::Removed,
             DiskChangeKind::Forget => DiskWord::Forgotten,
         };
-        (!plan.steps.is_empty()).then_some(DiskChanged { done, disk: self.disk })
+        let sizes = self.disk.filter(|_| done == DiskWord::Resized).and_then(|number| plan::disk::resize::sizes(plan, number));
+        let (from, to) = sizes.map(|(from, to)| (from.get(), to.get())).unzip();
+        (!plan.steps.is_empty()).then_some(DiskChanged { done, disk: self.disk, from, to })
     }
 }
 

@@ -68,13 +68,13 @@ impl Operation for GuestClone {
     type Answer = Vec<Each<Cloned>>;
 
     fn needs(&self) -> Needs {
-        // The firmware that settings name is looked for before anything is locked.
+        // What settings name is looked for before anything is locked.
         Needs { nothing: true, ..Needs::default() }
     }
 
     fn run(&self, engine: &Engine, _: &Observed) -> Result<Outcome<Self::Answer>> {
         let set = Assignment::pairs(&self.set);
-        checks::firmware_is_there(engine, &set)?;
+        checks::usable_here(engine, &set)?;
         let mut involved = self.names.clone();
         involved.push(self.source.clone());
         let _locks = engine.lock("guest", &involved)?;

@@ -90,13 +90,13 @@ impl Operation for GuestCreate {
     type Answer = Vec<Each<Created>>;
 
     fn needs(&self) -> Needs {
-        // The firmware that settings name is looked for before anything is locked.
+        // What settings name is looked for before anything is locked.
         Needs { nothing: true, ..Needs::default() }
     }
 
     fn run(&self, engine: &Engine, _: &Observed) -> Result<Outcome<Self::Answer>> {
         let set = Assignment::pairs(&self.set);
-        checks::firmware_is_there(engine, &set)?;
+        checks::usable_here(engine, &set)?;
         let _locks = engine.lock("guest", &self.names)?;
         let look = |images| engine.look(&Look { images, unborn: true, ..Look::at(&self.names) });
         let world = match &self.image {

@@ -71,7 +71,7 @@ impl OnGuests for GuestSet {
         for Assignment { key, value } in &self.set {
             plan::set::checked(key, value, &[property::Scope::Guest, property::Scope::GuestOnly])?;
         }
-        checks::firmware_is_there(engine, &Assignment::pairs(&self.set))
+        checks::usable_here(engine, &Assignment::pairs(&self.set))
     }
 
     fn plan(&self, engine: &Engine, (): &(), world: &World, guest: &Guest) -> Result<Plan> {

@@ -73,7 +73,7 @@ impl Operation for HostSet {
 
     fn run(&self, engine: &Engine, _: &Observed) -> Result<Outcome<Self::Answer>> {
         let request = Request { set: Assignment::pairs(&self.set), unset: self.unset.clone() };
-        checks::firmware_is_there(engine, &request.set)?;
+        checks::usable_here(engine, &request.set)?;
         // The guests that inherit the defaults must still be able to start afterwards.
         let of_guests = self.of == HostSettings::Defaults;
         let look = Look { guests: if of_guests { Which::All } else { Which::None }, ..Look::default() };

@@ -150,7 +150,7 @@ pub(super) fn no_larger(path: &FilePath, to: Size) -> Result<()> {
     }
     Err(Problem::not_now(format!("the disk `{}` has {is}, more than {to}", printable(&path.to_string(), 300)))
         .on(path)
-        .because("its size was changed meanwhile, and what lies behind the new end would be lost")
+        .because("its size was changed meanwhile, and the data beyond the new size would be lost")
         .hint("try again"))
 }
 

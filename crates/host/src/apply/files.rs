@@ -214,7 +214,7 @@ pub(super) fn copy_variables(guest: &GuestName, from: &FilePath, to: &FilePath, 
             return Err(Problem::not_now(format!("the UEFI variables of `{guest}` are those of another firmware"))
                 .on(guest)
                 .because(format!("`{}` has {} bytes, and the firmware's template {total}", printable(&to.to_string(), 300), there.len()))
-                .hint(format!("`chyves firmware reset {guest}` gives it fresh ones and keeps these; or choose the firmware that they are of: `chyves set {guest} firmware=…`")));
+                .hint(format!("`chyves firmware reset {guest}` gives it fresh ones and keeps these; or choose the firmware that they are of: `chyves set {guest} firmware=IMAGE`")));
         }
         Err(e) => return Err(io("inspect", &to.to_string())(e)),
     }

@@ -11,7 +11,7 @@ mod freebsd;
 mod linux;
 mod wanted;
 
-pub use wanted::holders_of;
+pub use wanted::{holders_of, is_terminal};
 
 #[cfg(target_os = "linux")]
 use crate::confine;

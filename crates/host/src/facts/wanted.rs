@@ -5,15 +5,16 @@ use crate::hostfs::named;
 use crate::platform;
 use crate::run;
 use crate::safe::{self, Folder, Rule};
+use chyves_core::check::files::NO_TERMINAL;
 use chyves_core::check::{Need, WantedNic, Wants};
 use chyves_core::guest::Loader;
 use chyves_core::os::freebsd::processes;
 use chyves_core::os::state::{FileKind, FileSeen, Process};
-use chyves_core::os::{HostFacts, HostState, taps};
+use chyves_core::os::{HostFacts, HostState, Os, taps};
 use chyves_core::value::{FilePath, Size};
 use chyves_core::vmm::Vmm;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Reads the facts about everything that a start opens.
@@ -26,6 +27,11 @@ pub(super) fn look(host: &mut HostFacts, wants: &Wants) {
                 seen
             }),
         };
+        if let (Need::Terminal, FilePath::Host(path), Some(_)) = (wanted.need, &wanted.path, &seen)
+            && !is_terminal(path)
+        {
+            host.state.refused.insert(path.clone(), NO_TERMINAL.to_owned());
+        }
         host.state.files.insert(wanted.path.to_string(), seen);
     }
     // Opened as the hypervisor will open them: this finds errors that stat(2) does not show.
@@ -97,6 +103,27 @@ fn file(path: &Path) -> Option<FileSeen> {
     };
     let size = if kind == FileKind::File { meta.len() } else { 0 };
     Some(FileSeen { kind, size: Size::bytes(size), writable })
+}
+
+/// Whether a device is a terminal. It is not opened, because opening a terminal can have effects on what is connected to it;
+/// a device of which nothing is known is taken for one.
+pub fn is_terminal(path: &str) -> bool {
+    /// The numbers of Linux's pseudo-terminals, which the kernel does not list.
+    const PTS: std::ops::RangeInclusive<u32> = 136..=143;
+    let Ok(own) = named::real(platform::here().path(path)) else { return true };
+    let Ok(meta) = named::stat(&own) else { return true };
+    if !meta.file_type().is_char_device() {
+        return false;
+    }
+    match super::os() {
+        Os::Linux => {
+            let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+            let class = named::real(format!("/sys/dev/char/{major}:{minor}/subsystem"));
+            PTS.contains(&major) || class.map_or(true, |class| class.file_name().is_some_and(|name| name == "tty"))
+        }
+        // nmdm(4), uart(4), syscons and pts(4): FreeBSD shows what a device is only by its name.
+        Os::FreeBsd => path.starts_with("/dev/pts/") || ["nmdm", "tty", "cua"].iter().any(|kind| path.starts_with(&format!("/dev/{kind}"))),
+    }
 }
 
 /// Records the processes that have these open. One query for all; only if there are any, one for each.

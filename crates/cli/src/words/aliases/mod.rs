@@ -7,7 +7,7 @@
 use chyves_core::error::nearest;
 
 /// Aliases of commands.
-const ALIASES: &[(&str, &str)] = &[("ls", "list"), ("rm", "delete"), ("show", "info"), ("shutdown", "stop")];
+const ALIASES: &[(&str, &str)] = &[("ls", "list"), ("rm", "delete"), ("del", "delete"), ("show", "info"), ("shutdown", "stop")];
 
 /// How much a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +79,16 @@ const NAMED: &[(&str, Weight, &str)] = &[
     ("remove", Weight::Ends, "`chyves delete GUEST` moves a guest to the trash, `chyves disk remove GUEST disk1` a disk"),
     ("plan", Weight::Reads, "`chyves network plan` shows what the host's networks lack; any command shows its own plan with `--dry-run`"),
     ("apply", Weight::Ends, "`chyves network apply` makes the host's networks as configured"),
+    (
+        "upgrade",
+        Weight::Ends,
+        "`chyves pool upgrade POOL` brings a pool to the present layout of its datasets; packages of the host are upgraded by its package manager",
+    ),
+    (
+        "ssh",
+        Weight::Reads,
+        "chyves has no SSH client; `chyves info GUEST` shows the addresses of a guest as far as they are known, `chyves console GUEST` opens its serial console",
+    ),
     ("edit", Weight::Changes, "`chyves set GUEST KEY=VALUE` changes settings, `chyves get GUEST` shows them"),
     ("rollback", Weight::Ends, "`chyves snapshot rollback GUEST@SNAPSHOT` rolls back to a snapshot"),
     (
@@ -87,6 +97,27 @@ const NAMED: &[(&str, Weight, &str)] = &[
         "`chyves disk add GUEST --attach PATH` attaches a disk, `chyves network BRIDGE attach INTERFACE` an uplink",
     ),
 ];
+
+/// Verbs that a noun lacks, by noun: those that do something similar there.
+const LACKING: &[(&str, &[&str], &str)] = &[
+    (
+        "trash",
+        &["rm", "del", "delete", "remove", "destroy", "clear", "purge"],
+        "`chyves trash empty GUEST` destroys a deleted guest for good, `chyves trash empty` everything in the trash",
+    ),
+    ("trash", &["restore", "undelete", "recover"], "`chyves undelete GUEST` restores a deleted guest"),
+    (
+        "network",
+        &["add-bridge", "create"],
+        "`chyves network BRIDGE attach INTERFACE` creates a bridge, `chyves network BRIDGE private` one without an uplink",
+    ),
+    ("disk", &["attach"], "`chyves disk add GUEST --attach PATH` attaches a file, a device or a volume"),
+];
+
+/// The hint for a verb that a noun lacks.
+pub(crate) fn lacking(noun: &str, word: &str) -> Option<&'static str> {
+    LACKING.iter().find(|(of, words, _)| *of == noun && words.contains(&word)).map(|(.., hint)| *hint)
+}
 
 /// Commands and verbs that only read.
 const READING: &[&str] = &[

@@ -137,10 +137,12 @@ fn words_of_other_programs_lead_to_what_they_mean() {
         ("poweroff", &["`chyves stop GUEST` asks"]),
         ("destroy", &["chyves stop GUEST --now", "chyves delete GUEST"]),
         ("top", &["chyves list"]),
+        ("upgrade", &["`chyves pool upgrade POOL`"]),
+        ("ssh", &["`chyves info GUEST`", "`chyves console GUEST`"]),
     ] {
         let hint = meant(word, &[], true).unwrap_or_default();
         assert!(hints.iter().all(|h| hint.contains(h)), "{word}: {hint}");
     }
-    let stands = [("ls", "list"), ("rm", "delete"), ("show", "info"), ("shutdown", "stop"), ("status", "info")];
+    let stands = [("ls", "list"), ("rm", "delete"), ("show", "info"), ("shutdown", "stop"), ("status", "info"), ("del", "delete")];
     assert!(stands.iter().all(|(word, command)| alias(word, false) == Some(command)));
 }

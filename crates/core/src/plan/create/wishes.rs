@@ -41,7 +41,7 @@ pub(super) fn settings(
         match checked(key, value, &scopes) {
             Ok((key, _)) if !is_there(&key, request, has_disk) => {}
             Ok((key, value)) if trust::reach_on(host, &key, &value).is_some() => notes.push(format!(
-                "the image requests {key}={}, which reaches the host and was not set; `chyves set {} {key}=…` sets it",
+                "the image requests {key}={}, which reaches the host and was not set; `chyves set {} {key}=VALUE` sets it",
                 crate::value::printable(&value, 60),
                 request.name
             )),

@@ -186,11 +186,11 @@ impl Wish<'_> {
         if self.request.block.is_some() {
             return Err(Problem::usage("a file has no block size of its own")
                 .because("the record size belongs to the guest's whole file system, and chyves makes that with 64K")
-                .hint(format!("omit --block-size, or change it for all files: zfs set recordsize=… {}", self.guest.dataset)));
+                .hint(format!("omit --block-size, or change it for all files: zfs set recordsize=SIZE {}", self.guest.dataset)));
         }
         if self.request.reserved {
             return Err(Problem::usage("space for a file cannot be reserved by itself")
-                .hint(format!("omit --reserved, or reserve space for the guest: zfs set reservation=… {}", self.guest.dataset)));
+                .hint(format!("omit --reserved, or reserve space for the guest: zfs set reservation=SIZE {}", self.guest.dataset)));
         }
         Ok(())
     }

@@ -37,12 +37,9 @@ impl Found {
         match self {
             Self::Size(size) => Ok(*size),
             Self::Missing => {
-                let what = noun(disk.kind);
-                let lost =
-                    format!("if it is gone for good, remove it from the settings: `chyves disk remove {} disk{number} --lost`", guest.name);
-                Err(cannot(format!("its {what} is missing"))
-                    .hint(format!("find it in a snapshot: `chyves snapshot list {}`", guest.name))
-                    .hint(lost))
+                let what = if disk.kind == DiskKind::Attached { disk.place() } else { format!("its {}", noun(disk.kind)) };
+                let problem = cannot(format!("{what} is missing"));
+                Err(cures_of_missing(guest.name.as_str(), number, disk.kind).into_iter().fold(problem, Problem::hint))
             }
             Self::OtherKind(kind, _) => Err(cannot(format!("it is recorded as a {}, and a {} has its name", noun(disk.kind), noun(*kind)))
                 .hint(format!("record what is there: `chyves disk sync {} disk{number}`", guest.name))),
@@ -66,6 +63,7 @@ impl Found {
         match self {
             Self::Size(size) if disk.size == Some(*size) => None,
             Self::Size(size) => Some(format!("actual size {size}, recorded {}", recorded())),
+            Self::Missing if disk.kind == DiskKind::Attached => Some(format!("{} is missing", disk.place())),
             Self::Missing => Some(format!("its {} is missing", noun(disk.kind))),
             Self::OtherKind(kind, size) => {
                 Some(format!("actually a {} of {size}, recorded as a {} of {}", noun(*kind), noun(disk.kind), recorded()))
@@ -135,6 +133,15 @@ impl Stray<'_> {
             Found::NoDisk(_) | Found::Unknown(_) | Found::Missing => "move it away".to_owned(),
         }
     }
+}
+
+/// What to do about a disk that is missing.
+pub fn cures_of_missing(guest: &str, number: u16, kind: DiskKind) -> [String; 2] {
+    let find = match kind {
+        DiskKind::Attached => "it is part of no snapshot: connect, mount or restore what it is on".to_owned(),
+        DiskKind::Raw | DiskKind::Zvol => format!("find it in a snapshot: `chyves snapshot list {guest}`"),
+    };
+    [find, format!("if it is gone for good, remove it from the settings: `chyves disk remove {guest} disk{number} --lost`")]
 }
 
 /// A kind of disk as part of a sentence.

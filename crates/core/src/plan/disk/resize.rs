@@ -9,6 +9,7 @@ use crate::error::{Code, Problem, Result};
 use crate::guest::{Bus, DiskKind, DiskSpec, Guest, RunState};
 use crate::plan::machine::disk_file;
 use crate::plan::stopped;
+use crate::property::keys::{self, DiskKey};
 use crate::value::{BadValue, DiskSize, Size};
 use crate::vmm::Vmm;
 use crate::world::World;
@@ -51,6 +52,25 @@ impl FromStr for NewSize {
             None => text.parse().map(|size: DiskSize| Self::Exactly(size.get())).map_err(hint),
         }
     }
+}
+
+/// The sizes of a disk before and after a plan of [`resize`]; the same twice if only the record changes.
+pub fn sizes(plan: &Plan, number: u16) -> Option<(Size, Size)> {
+    let key = keys::disk(number, DiskKey::Size);
+    let changed = plan.steps.iter().find_map(|step| match step {
+        Action::ResizeVolume { from, to, .. }
+        | Action::GrowDisk { from, to, .. }
+        | Action::ShrinkDisk { from, to, .. }
+        | Action::GrowLive { from, to, .. } => Some((*from, *to)).filter(|(from, to)| from != to),
+        _ => None,
+    });
+    let recorded = || {
+        plan.steps.iter().find_map(|step| match step {
+            Action::Change { set, .. } => set.iter().find(|(k, _)| *k == key)?.1.parse().ok(),
+            _ => None,
+        })
+    };
+    changed.or_else(|| recorded().map(|size| (size, size)))
 }
 
 /// The size of a volume is a multiple of its block size; this is a multiple of all block sizes.

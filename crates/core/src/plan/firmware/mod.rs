@@ -118,7 +118,7 @@ fn packaged(host: &HostFacts, guest: &Guest) -> Result<Firmware> {
             Vmm::Bhyve => "pkg install edk2-bhyve",
             Vmm::Qemu => "apt-get install ovmf",
         };
-        missing("UEFI firmware", line).hint(format!("or boot another way: `chyves set {} loader=…`", guest.name))
+        missing("UEFI firmware", line).hint(format!("or boot another way: `chyves set {} loader=LOADER`", guest.name))
     })?;
     Ok(Firmware { image: None, code: file(code), template: Some(file(vars)) })
 }

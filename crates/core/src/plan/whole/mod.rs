@@ -194,7 +194,26 @@ pub fn change(world: &World, guest: &Guest, after: &OwnValues) -> Result<()> {
     broken(&ideal(world), guest, &changed, Rules::All).map_or(Ok(()), Err)
 }
 
-/// The same for a change of the guest's devices, which may leave settings without effect.
+/// What this host lacks for settings that a change adds, one sentence each: it is no error, because the guest may be moved to
+/// another host.
+pub fn lacking(world: &World, guest: &Guest, after: &OwnValues) -> Vec<String> {
+    let ideal = ideal(world);
+    let of = |guest: &Guest| -> Vec<Problem> {
+        let rendered = guest.spec().map(|spec| start::rendered(&ideal, guest, &spec));
+        let parts = rendered.ok().and_then(Result::err).map(Problem::into_parts).unwrap_or_default();
+        parts.into_iter().filter(|part| part.code == Kind::HostCant).collect()
+    };
+    let changed = Guest { settings: guest.settings.with_own(after.clone()), ..guest.clone() };
+    let known = of(guest);
+    let new = of(&changed).into_iter().filter(|problem| !known.contains(problem));
+    new.map(|problem| {
+        let cure = problem.hints.first().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{} cannot start on this host with these settings: {problem}{cure}", guest.name)
+    })
+    .collect()
+}
+
+/// As [`change`], for a change of the guest's devices, which may leave settings without effect.
 ///
 /// # Errors
 /// What would keep the guest from starting.

@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use chyves_core::catalogue::Catalogue;
-use chyves_core::check::{Finding, host, servers};
+use chyves_core::check::{Finding, host, servers, settings};
 use chyves_core::error::Problem;
 use chyves_core::guest::Guest;
 use chyves_core::network::compare::{Close, Difference};
@@ -50,6 +50,7 @@ fn of_host(engine: &Engine, known: &host::Known<'_>) -> Vec<Finding> {
     findings.extend(host::journals(left.as_ref().map(|found| (dead.as_slice(), found.unreadable.as_slice()))));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));
     if let Ok((roots, _)) = &roots {
+        findings.extend(settings::host(roots));
         findings.extend(unguarded(roots));
     }
     findings.extend(drifted(engine));

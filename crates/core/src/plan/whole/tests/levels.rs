@@ -184,7 +184,11 @@ fn what_the_host_lacks_hides_no_fault_of_settings() {
     let mut world = world(Vmm::Bhyve);
     world.host.release = (14, 3);
     let guest = testing::guest("web01", &[("disk0.kind", "raw"), ("loader", "uefi")]);
-    set::guest(&world, &guest, &request(&[("loader", "bios"), ("com2", "tcp=127.0.0.1:5555")])).unwrap();
+    let plan = set::guest(&world, &guest, &request(&[("loader", "bios"), ("com2", "tcp=127.0.0.1:5555")])).unwrap();
+    // It is said, once.
+    assert!(plan.notes.iter().any(|note| note.contains("cannot start on this host") && note.contains("no BIOS")), "{:?}", plan.notes);
+    let guest = testing::guest("web01", &[("disk0.kind", "raw"), ("loader", "bios")]);
+    assert!(set::guest(&world, &guest, &request(&[("notes", "x")])).unwrap().notes.is_empty());
 }
 
 #[test]
