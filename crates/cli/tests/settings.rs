@@ -121,3 +121,19 @@ fn a_guest_that_reboots_keeps_settings_that_can_be_used() {
     host.ok("stop web --now");
     host.nothing_is_left();
 }
+
+#[test]
+fn an_invalid_network_mode_keeps_nobody_from_looking() {
+    let Some(host) = Host::new("settings::network_mode", With::Pool) else { return };
+    host.ok(&format!("pool init {}", host.pool));
+    host.ok("set global bridge7.private=yes bridge7.name=lan7");
+    let was = host.chyves("network check");
+    host.sh("zfs", &["set", "chyves:network_design_mode=bogus", &format!("{}/chyves", host.pool)]);
+    host.ok("network list").says("lan7").says("warning").says("`bogus`").says("`chyves unset global network_");
+    let now = host.chyves("network check").says("`bogus`").says("`chyves unset global network_");
+    assert_eq!(now.code, was.code);
+    // What changes something does not guess who creates networks.
+    host.chyves("network apply").ends(2).says("`bogus`");
+    host.ok("unset global network_mode");
+    host.ok("network list").says("lan7").is_silent_of("warning");
+}

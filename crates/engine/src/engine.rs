@@ -83,13 +83,18 @@ impl Engine {
             if !self.warned.lock().is_ok_and(|mut warned| warned.insert(odd.to_string())) {
                 continue;
             }
-            let hints: Vec<String> = odd.hints.iter().map(|h| format!(" ({h})")).collect();
-            self.events.warning(&format!("{odd}{}", hints.concat()));
+            self.warn_of(odd);
         }
         if let Some(facts) = &self.facts {
             world.host = facts.clone();
         }
         Ok(world)
+    }
+
+    /// Reports a problem that does not end the operation, with what helps.
+    pub fn warn_of(&self, problem: &Problem) {
+        let hints: Vec<String> = problem.hints.iter().map(|hint| format!(" ({hint})")).collect();
+        self.events.warning(&format!("{problem}{}", hints.concat()));
     }
 
     /// Locks the named objects, in an order that avoids deadlocks.

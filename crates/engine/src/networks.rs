@@ -25,9 +25,28 @@ impl Engine {
     /// # Errors
     /// The networks cannot be queried, or the settings are invalid.
     pub fn networks(&self, world: &World, netgraph: bool) -> Result<Facts> {
+        self.with_nodes(world, netgraph, Facts::of(world, self.actual(world)?)?)
+    }
+
+    /// The same for an operation that changes nothing: if the setting that states who creates networks is invalid, that is a
+    /// warning, and the default applies.
+    ///
+    /// # Errors
+    /// The networks cannot be queried, or the name of a bridge is invalid.
+    pub fn networks_to_show(&self, world: &World, netgraph: bool) -> Result<Facts> {
+        let (facts, problem) = Facts::to_show(world, self.actual(world)?)?;
+        if let Some(problem) = problem {
+            self.warn_of(&problem);
+        }
+        self.with_nodes(world, netgraph, facts)
+    }
+
+    fn actual(&self, world: &World) -> Result<Actual> {
         // Another host's networks cannot be observed; plans assume that there are none.
-        let actual = if self.facts.is_some() { Actual::default() } else { network::look_with_care(world.host.os, &self.runtime)? };
-        let mut facts = Facts::of(world, actual)?;
+        if self.facts.is_some() { Ok(Actual::default()) } else { network::look_with_care(world.host.os, &self.runtime) }
+    }
+
+    fn with_nodes(&self, world: &World, netgraph: bool, mut facts: Facts) -> Result<Facts> {
         if self.facts.is_none() {
             network::graph::look_where_wanted(&mut facts, netgraph, world.host.os, &self.runtime)?;
         }

@@ -109,7 +109,7 @@ impl Present {
     /// Bridges that are configured or exist.
     pub(super) fn bridges(current: &str) -> Vec<CompletionCandidate> {
         let world = look(&Look::default());
-        let design = world.as_ref().and_then(|world| Design::read(&world.primary().ok()?.own).ok());
+        let design = world.as_ref().and_then(|world| Some(Design::to_show(&world.primary().ok()?.own).ok()?.0));
         let mut names: Vec<String> = design.iter().flat_map(Design::bridges).map(|bridge| bridge.name.to_string()).collect();
         names.extend(interfaces(true));
         names.sort();

@@ -126,6 +126,16 @@ impl Design {
     /// # Errors
     /// The setting that states who creates networks is invalid.
     pub fn read(own: &OwnValues) -> Result<Self> {
+        let (design, problem) = Self::to_show(own)?;
+        problem.map_or(Ok(design), Err)
+    }
+
+    /// The same for what changes nothing: if the setting that states who creates networks is invalid, the problem is returned
+    /// beside the design with the default.
+    ///
+    /// # Errors
+    /// A bridge has no valid name.
+    pub fn to_show(own: &OwnValues) -> Result<(Self, Option<Problem>)> {
         let get = |key: &str| -> Result<Option<String>> {
             let known = crate::property::find(key)?;
             let Some(value) = own.get(&known.key) else { return Ok(None) };
@@ -134,7 +144,11 @@ impl Design {
                     .hint(format!("`chyves set global {}=VALUE` replaces it, `chyves unset global {0}` removes it", known.key))
             })
         };
-        let mode = if get(keys::NETWORK_MODE)?.as_deref() == Some("manual") { Mode::Manual } else { Mode::System };
+        let (mode, problem) = match get(keys::NETWORK_MODE) {
+            Ok(mode) if mode.as_deref() == Some("manual") => (Mode::Manual, None),
+            Ok(_) => (Mode::System, None),
+            Err(problem) => (Mode::System, Some(problem)),
+        };
         let mut design = Self { mode, bridges: BTreeMap::new(), wrong: BTreeMap::new() };
         let numbers: BTreeSet<u16> = own.keys().filter_map(|k| number_of(k)).collect();
         for number in numbers {
@@ -149,7 +163,7 @@ impl Design {
                 }
             }
         }
-        Ok(design)
+        Ok((design, problem))
     }
 
     /// Parses one bridge, given those that were parsed before it.

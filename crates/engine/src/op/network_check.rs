@@ -39,7 +39,7 @@ impl Operation for NetworkCheck {
 
     fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
         let world = &seen.world;
-        let facts = engine.networks(world, false)?;
+        let facts = engine.networks_to_show(world, false)?;
         let all: Vec<Difference> = apply::differences(world, &facts)
             .iter()
             .map(|difference| {

@@ -119,7 +119,7 @@ impl Operation for NetworkList {
             let on_nodes = spec.nets.iter().filter(|net| net.backend == guest::Backend::Netgraph);
             nodes.extend(on_nodes.filter_map(|net| net.netgraph.as_ref()?.split(':').next()?.parse::<IfName>().ok()));
         }
-        let facts = engine.networks(world, !nodes.is_empty())?;
+        let facts = engine.networks_to_show(world, !nodes.is_empty())?;
         // A running guest is on its present bridges, whatever its next start uses.
         for guest in &world.guests {
             for name in present(world, &facts.actual, guest) {

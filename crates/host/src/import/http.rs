@@ -134,6 +134,10 @@ impl Http {
         if let Ok(mut open) = self.open.lock() {
             *open = Some(agent.clone());
         }
+        // Checked after the agent can be found: whoever stops the transfer from now on closes this connection too.
+        if self.stop.load(Ordering::SeqCst) {
+            return Err(self.stopped());
+        }
         let request = if head { agent.head(address) } else { agent.get(address) };
         let mut request = request.header("connection", "close");
         if let Some(login) = proxy_login {
@@ -192,8 +196,13 @@ impl Http {
             .hint(hints::ANOTHER))
     }
 
+    /// A transfer that was stopped fails with whatever its closed connection caused, as an agent that is shut down.
     fn explain(&self, error: Error) -> Problem {
-        explain(error, &self.address, self.silence)
+        if self.stop.load(Ordering::SeqCst) { self.stopped() } else { explain(error, &self.address, self.silence) }
+    }
+
+    fn stopped(&self) -> Problem {
+        super::interrupted(&public(&self.address))
     }
 }
 
@@ -333,6 +342,7 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chyves_core::error::Kind;
 
     #[test]
     fn a_login_is_no_part_of_the_address() {
@@ -352,6 +362,22 @@ mod tests {
         assert_eq!(to("../y"), "https://h:1/y");
         assert_eq!(to("../../../y/./z?a=../b"), "https://h:1/y/z?a=../b");
         assert_eq!(to("./.."), "https://h:1/");
+    }
+
+    #[test]
+    fn a_stopped_transfer_is_interrupted() {
+        let closed = || {
+            let agent: Agent = Agent::config_builder().build().into();
+            agent.clone().shutdown();
+            agent.get("http://127.0.0.1:9/x").call().unwrap_err()
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let http = Http::new("http://127.0.0.1:9/x", 5).until(stop.clone());
+        assert_ne!(http.explain(closed()).code, Kind::Interrupted);
+        stop.store(true, Ordering::SeqCst);
+        let problem = http.explain(closed());
+        assert!(problem.code == Kind::Interrupted && !format!("{problem:?}").contains("gent"), "{problem:?}");
+        assert_eq!(http.ask("http://127.0.0.1:9/x", false, 0, None).unwrap_err().code, Kind::Interrupted);
     }
 
     #[test]

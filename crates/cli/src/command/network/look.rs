@@ -92,7 +92,10 @@ fn words(one: &Difference) -> String {
 
 pub(super) fn nat(session: &Session, bridge: &IfName) -> Result<()> {
     let world = session.look_with_settings(&Look::default())?;
-    let design = chyves_core::network::Design::read(&world.primary()?.own)?;
+    let (design, problem) = chyves_core::network::Design::to_show(&world.primary()?.own)?;
+    if let Some(problem) = problem {
+        session.warn_of(&problem);
+    }
     let spec = design.must(bridge.as_str())?;
     let text = match world.host.os {
         Os::FreeBsd => rules::pf(spec),

@@ -148,6 +148,9 @@ const ENDING: &[&str] = &[
     "rollback", "stop", "unjoin", "unset", "upgrade",
 ];
 
+/// Commands that only developers of chyves need: nobody who mistypes another word means them.
+const UNOFFERED: &[&str] = &["dev"];
+
 /// The command for which a word is an alias. `alone`: no argument follows.
 pub(super) fn alias(word: &str, alone: bool) -> Option<&'static str> {
     match word {
@@ -189,6 +192,8 @@ pub(crate) fn meant(word: &str, candidates: &[&str], top: bool) -> Option<String
 /// The most likely candidate for an unknown word. Of near candidates those that do least come first, and one that stops or
 /// removes something is offered only for a single slip.
 fn nearest_of<'a>(word: &str, candidates: &[&'a str], top: bool) -> Option<&'a str> {
+    let offerable: Vec<&str> = candidates.iter().copied().filter(|c| !(top && UNOFFERED.contains(c))).collect();
+    let candidates = &offerable[..];
     let weight = |c: &str| weight(c, top);
     // The least that any word within that many slips does: nothing that does more is offered.
     let near: Vec<(&str, usize)> = candidates.iter().map(|c| (*c, slips(word, c))).filter(|(_, slips)| *slips <= 2).collect();

@@ -23,6 +23,9 @@ fn a_slip_is_offered_the_command_that_was_meant() {
     ] {
         assert!(meant(word).contains(hint), "{word}: {}", meant(word));
     }
+    for word in ["de", "deb", "devs", "dex", "dv", "edv"] {
+        assert!(!meant(word).contains("`dev`"), "{word}: {}", meant(word));
+    }
     for word in ["removed", "recieved", "frobnicate", "rollbacks", "infos", "lists", "gets"] {
         let hint = meant(word);
         let ends = ENDING.iter().any(|ends| hint == format!("did you mean `{ends}`?"));
@@ -88,7 +91,7 @@ fn does_not_cross(typed: &str, words: &[&str], top: bool) {
         return;
     }
     let Some(offered) = nearest_of(typed, words, top) else { return };
-    for meant in words {
+    for meant in words.iter().filter(|meant| !top || !UNOFFERED.contains(meant)) {
         let slips = super::slips(typed, meant);
         // A short word at two slips, which leave no similarity, gives way to one at a single slip.
         let given_way = slips == 2 && meant.len() < 5 && (slipped(typed, offered) || offered.starts_with(typed));

@@ -20,7 +20,7 @@ mod running;
 pub mod services;
 pub mod tidy;
 
-use crate::error::Result;
+use crate::error::{Problem, Result};
 use crate::network::{Actual, Design, STARTED, compare::Room};
 use crate::os::HostFacts;
 use crate::world::World;
@@ -41,6 +41,15 @@ impl Facts {
     /// A stored setting is invalid, or no pool is primary.
     pub fn of(world: &World, actual: Actual) -> Result<Self> {
         Ok(Self { design: Design::read(&world.primary()?.own)?, actual })
+    }
+
+    /// The same for what changes nothing, as [`Design::to_show`].
+    ///
+    /// # Errors
+    /// A bridge has no valid name, or no pool is primary.
+    pub fn to_show(world: &World, actual: Actual) -> Result<(Self, Option<Problem>)> {
+        let (design, problem) = Design::to_show(&world.primary()?.own)?;
+        Ok((Self { design, actual }, problem))
     }
 
     /// Whether an uplink with addresses is going to join its bridge, so that the routes through it must be known.
