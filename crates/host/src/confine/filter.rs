@@ -53,7 +53,7 @@ pub(super) fn files(program: &Path) -> Result<(), String> {
 
 /// Denies the system calls that no converter needs.
 pub(super) fn tool() -> Result<(), String> {
-    deny(OF_NOBODY.iter().chain(&OF_RINGS).chain(&OF_NO_TOOL), Vec::new())
+    deny(OF_NOBODY.iter().chain(&OF_RINGS).chain(&OF_NO_TOOL), BTreeMap::new())
 }
 
 /// Denies the system calls that this hypervisor does not need. A process that it forked could live on after the hypervisor's end
@@ -65,7 +65,11 @@ pub(super) fn hypervisor(sandbox: &Sandbox) -> Result<(), String> {
         // can be made to listen: not even one without a port, for which the kernel would choose one.
         apply([(libc::SYS_listen, Vec::new())].into(), 0)?;
     }
-    deny(OF_NOBODY.iter().chain(rings), odd_sockets()?)
+    let sockets = odd_sockets()?;
+    let mut limited = fast_open()?;
+    limited.insert(libc::SYS_socketpair, sockets.clone());
+    limited.insert(libc::SYS_socket, sockets);
+    deny(OF_NOBODY.iter().chain(rings), limited)
 }
 
 /// The arguments of `socket` for other sockets than those of UNIX, TCP, UDP and ICMP. Landlock limits TCP alone, not what is beside it,
@@ -95,6 +99,31 @@ fn odd_sockets() -> Result<Vec<SeccompRule>, String> {
     Ok(rules)
 }
 
+/// The ways to connect with the first data (TCP Fast Open), which Landlock does not see.
+fn fast_open() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let with = |argument: u8, mask: u64| -> Result<SeccompRule, String> {
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), mask);
+        SeccompRule::new(vec![condition.map_err(|e| e.to_string())?]).map_err(|e| e.to_string())
+    };
+    let flag = u64::from(libc::MSG_FASTOPEN.unsigned_abs());
+    let is = |argument: u8, value: i32| {
+        let value = u64::from(value.unsigned_abs());
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value).map_err(|e| e.to_string())
+    };
+    let option = vec![is(1, libc::IPPROTO_TCP)?, is(2, TCP_FASTOPEN_CONNECT)?];
+    let option = SeccompRule::new(option).map_err(|e| e.to_string())?;
+    Ok([
+        (libc::SYS_sendto, vec![with(3, flag)?]),
+        (libc::SYS_sendmsg, vec![with(2, flag)?]),
+        (libc::SYS_sendmmsg, vec![with(3, flag)?]),
+        (libc::SYS_setsockopt, vec![option]),
+    ]
+    .into())
+}
+
+/// The socket option of `linux/tcp.h` by which a connection waits for its first data.
+const TCP_FASTOPEN_CONNECT: i32 = 30;
+
 /// An obsolete kind of raw socket, whose name in the bindings is deprecated.
 const SOCK_PACKET: i32 = 10;
 
@@ -123,7 +152,8 @@ fn no_x32() -> Result<(), String> {
     seccompiler::apply_filter(&program?).map_err(|e| e.to_string())
 }
 
-fn deny<'a>(calls: impl Iterator<Item = &'a i64>, sockets: Vec<SeccompRule>) -> Result<(), String> {
+/// Denies `calls`, and those of `limited` with certain arguments.
+fn deny<'a>(calls: impl Iterator<Item = &'a i64>, limited: BTreeMap<i64, Vec<SeccompRule>>) -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
     no_x32()?;
     // With ENOSYS the C library falls back to `clone`, whose flags a filter can see.
@@ -134,10 +164,10 @@ fn deny<'a>(calls: impl Iterator<Item = &'a i64>, sockets: Vec<SeccompRule>) -> 
     #[cfg(target_arch = "x86_64")]
     rules.extend([libc::SYS_fork, libc::SYS_vfork, libc::SYS_iopl, libc::SYS_ioperm].map(|call| (call, Vec::new())));
     rules.insert(libc::SYS_clone, vec![no_thread]);
-    if !sockets.is_empty() {
-        rules.insert(libc::SYS_socketpair, sockets.clone());
-        rules.insert(libc::SYS_socket, sockets);
-    }
+    // Limits of other processes: a CPU time of 0 kills them. The C library names itself by 0.
+    let of_others = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0).map_err(|e| e.to_string())?;
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![of_others]).map_err(|e| e.to_string())?]);
+    rules.extend(limited);
     apply(rules, libc::EPERM)
 }
 

@@ -55,7 +55,9 @@ pub fn may_write(path: impl AsRef<Path>) -> bool {
 /// # Errors
 /// The system call fails.
 pub fn open(path: impl AsRef<Path>) -> Result<File> {
-    File::open(path)
+    // Descriptors of this process, whose links lead to no path.
+    let own = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|folder| path.as_ref().starts_with(folder));
+    if own { File::open(path) } else { open_for(path, OFlags::RDONLY) }
 }
 
 /// The content of a file or pipe of at most `limit` bytes.
@@ -111,18 +113,47 @@ const MOST_LINKS: usize = 40;
 /// # Errors
 /// The system call fails.
 pub fn reach(path: impl AsRef<Path>) -> Result<Reached> {
-    let (path, links) = resolve(path.as_ref())?;
     // Opening a FIFO would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    reach_for(path.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK)
+}
+
+fn reach_for(path: &Path, access: OFlags) -> Result<Reached> {
+    let (path, links) = resolve(path)?;
+    let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(Reached { file: File::from(without_links(&path, flags)?), path, links })
 }
 
-/// As [`reach`], for a path whose links are trusted.
+impl Reached {
+    /// The first link of another user that leads to a file that is not that user's, with its owner: it would make root open what
+    /// its owner may not.
+    ///
+    /// # Errors
+    /// The file cannot be queried.
+    pub fn foreign_link(&self) -> Result<Option<&(PathBuf, u32)>> {
+        let (me, owner) = (rustix::process::geteuid().as_raw(), self.file.metadata()?.uid());
+        Ok(self.links.iter().find(|(_, of)| ![0, me, owner].contains(of)))
+    }
+}
+
+/// Opens a path through links of root, of this user, and of the owner of the file that they lead to.
 ///
 /// # Errors
-/// The system call fails.
+/// A link of somebody else leads to it, or the system call fails.
+pub fn open_for(path: impl AsRef<Path>, access: OFlags) -> Result<File> {
+    let reached = reach_for(path.as_ref(), access)?;
+    if let Some((link, owner)) = reached.foreign_link()? {
+        let why = format!("`{}` is a link of the user {owner}, and leads to a file of another user", link.display());
+        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(reached.file)
+}
+
+/// As [`open_for`], for reading without waiting for the writer of a FIFO.
+///
+/// # Errors
+/// As [`open_for`].
 pub fn open_as_seen(path: impl AsRef<Path>) -> Result<File> {
-    reach(path).map(|reached| reached.file)
+    open_for(path, OFlags::RDONLY | OFlags::NONBLOCK)
 }
 
 fn resolve(path: &Path) -> Result<(PathBuf, Vec<(PathBuf, u32)>)> {

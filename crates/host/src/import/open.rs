@@ -20,10 +20,10 @@ use std::sync::Arc;
 pub(crate) fn regular(path: &str) -> Result<(File, Metadata, PathBuf)> {
     let shown = printable(path, 300);
     let missing = |e| Code::NoSuchFile.problem(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
-    let Reached { file, path: real, links } = named::reach(path).map_err(missing)?;
-    let meta = file.metadata().map_err(missing)?;
-    let me = rustix::process::geteuid().as_raw();
-    let foreign = links.iter().find(|(_, owner)| ![0, me, meta.uid()].contains(owner));
+    let reached = named::reach(path).map_err(missing)?;
+    let meta = reached.file.metadata().map_err(missing)?;
+    let foreign = reached.foreign_link().map_err(missing)?.cloned();
+    let Reached { file, path: real, .. } = reached;
     if let Some((link, owner)) = foreign {
         return Err(Problem::usage(format!("`{shown}` is not opened: another user's link leads to it"))
             .on(&shown)

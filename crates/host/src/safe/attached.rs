@@ -6,7 +6,7 @@ use super::refusal::{FileKind, Refusal, of_errno, problem};
 use crate::platform;
 use chyves_core::error::Result;
 use chyves_core::os::Os;
-use rustix::fs::{FileType, Mode, OFlags, StatFs};
+use rustix::fs::{FileType, OFlags, StatFs};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -60,9 +60,10 @@ fn open(path: &Path, what: Use, wanted: FileKind, fits: &dyn Fn(FileKind) -> boo
         // On a regular file the flag has no effect.
         let alone = if what.alone && is_block { OFlags::EXCL } else { OFlags::empty() };
         let flags = access | alone | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| match e {
-            Errno::BUSY if !alone.is_empty() => Refusal::InUse.into(),
-            e => of_errno(e, wanted),
+        let fd = crate::hostfs::named::open_for(path, flags).map_err(|e| match Errno::from_io_error(&e) {
+            Some(Errno::BUSY) if !alone.is_empty() => Refusal::InUse.into(),
+            Some(e) => of_errno(e, wanted),
+            None => e,
         })?;
         let opened = rustix::fs::fstat(&fd)?.st_mode;
         judge(opened)?;
@@ -73,7 +74,7 @@ fn open(path: &Path, what: Use, wanted: FileKind, fits: &dyn Fn(FileKind) -> boo
         if what.alone && alone.is_empty() && FileType::from_raw_mode(opened) == FileType::BlockDevice {
             return Err(Errno::AGAIN.into());
         }
-        blocking(File::from(fd))
+        blocking(fd)
     };
     open().map_err(|e| problem("open", path, &e))
 }
