@@ -2,7 +2,7 @@
 //!
 //! Not here: reading them (chyves-host `observe::disks`).
 
-use crate::error::{Code, Result};
+use crate::error::{Code, Problem, Result};
 use crate::guest::{DiskKind, DiskSpec, Guest, disk_name};
 use crate::value::{Size, printable};
 use std::collections::BTreeMap;
