@@ -88,7 +88,7 @@ impl Ui {
 
     /// A plan as a script. On a terminal each option of a loader or a hypervisor is on a line of its own; elsewhere each command is
     /// on one line.
-    pub(crate) fn script(&self, plan: &Plan, os: Os) -> String {
+    pub(crate) fn script(plan: &Plan, os: Os) -> String {
         if std::io::stdout().is_terminal() { plan.script_with(os, folded) } else { plan.script(os) }
     }
 
@@ -214,7 +214,7 @@ impl Events for Ui {
             }
             self.answer_json(shown);
         } else {
-            self.answer(&self.script(plan, os));
+            self.answer(&Self::script(plan, os));
         }
     }
 

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 // A new variant of our own enumerations makes the compiler list every place to change.
 #![deny(clippy::wildcard_enum_match_arm)]
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))] // a test that expects one variant fails on any other
 
 pub mod action;
 pub mod catalogue;

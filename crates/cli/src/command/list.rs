@@ -129,7 +129,7 @@ fn guest_cell(row: &GuestRow, column: &str) -> Cell {
 
 /// The value of a property, with what is recorded about a disk that has another size.
 fn setting(row: &GuestRow, key: &str) -> Cell {
-    let is_size = key == "ram" || key.ends_with(".size");
+    let is_size = key == "ram" || key.rsplit_once('.').is_some_and(|(_, part)| part == "size");
     let value = row.properties.get(key).and_then(Option::as_ref);
     let cell = match value {
         Some(Value::Number(bytes)) if is_size => Cell::number(Size::bytes(*bytes).to_string(), *bytes),

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 const ABSENT: &[(&str, &str)] = &[
     ("completions", "reads nothing"),
     ("version", "reads nothing"),
+    ("dev errors", "reads nothing"),
     ("dev facts", "reads the host"),
+    ("dev schema", "reads nothing"),
     ("dev properties", "reads nothing"),
     ("dev trace", "runs another verb"),
     ("dev unpack", "reads a file that an administrator names, with the decoders of an import: images_trust"),

@@ -125,6 +125,7 @@ impl Code {
     }
 }
 
+#[allow(clippy::derivable_impls)] // a macro makes the variants, without a mark for one of them
 impl Default for Code {
     fn default() -> Self {
         Self::Failed

@@ -196,11 +196,7 @@ impl Kind {
                 .map(|_| text.to_owned())
                 .map_err(|e| BadValue::new(text, e.why).hint("write vale0, or vale0:web1 with a port")),
             Self::GraphHook => text.parse::<GraphHook>().map(|h| h.to_string()),
-            Self::DesignMode => match text.to_ascii_lowercase().as_str() {
-                "system" | "auto" => Ok("system".into()),
-                "manual" => Ok("manual".into()),
-                _ => Err(refuse("is neither system nor manual".into())),
-            },
+            Self::DesignMode => design_mode(text).map(Into::into).ok_or_else(|| refuse("is neither system nor manual".into())),
             Self::HostName => text.parse::<HostName>().map(|n| n.to_string()),
             Self::User => text.parse::<UserName>().map(|n| n.to_string()),
             Self::PublicKey => text.parse::<PublicKey>().map(|k| k.to_string()),
@@ -310,6 +306,15 @@ impl Kind {
             | Self::Tpm
             | Self::FwCfg => &[],
         }
+    }
+}
+
+/// The word of a mode of networks, also for its older name.
+fn design_mode(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "system" | "auto" => Some("system"),
+        "manual" => Some("manual"),
+        _ => None,
     }
 }
 

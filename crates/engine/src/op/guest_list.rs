@@ -177,30 +177,29 @@ impl GuestList {
                 "foreign" => row.foreign = Some(guest.foreign.clone()),
                 "pending" => row.pending = Some(changes.to_vec()),
                 "addresses" => row.addresses = Some(run.map(|run| run.addresses.clone()).unwrap_or_default()),
-                key => {
-                    let (value, recorded) = setting(guest, key, changes, there);
-                    row.properties.insert(key.to_owned(), value);
-                    row.recorded.extend(recorded.map(|recorded| (key.to_owned(), recorded)));
-                }
+                key => put_setting(&mut row, guest, key, changes, there),
             }
         }
         row
     }
 }
 
-/// The value of a property, and what is recorded where a disk has another size.
-fn setting(guest: &Guest, key: &str, changes: &[Change], there: Option<&Disks>) -> (Option<Value>, Option<Option<String>>) {
+/// Adds the value of a property, and what is recorded where a disk has another size.
+fn put_setting(row: &mut GuestRow, guest: &Guest, key: &str, changes: &[Change], there: Option<&Disks>) {
     let set = guest.settings.value(key);
     if let (Some(number), Some(there)) = (sizes::number(key), there)
         && sizes::differs(guest, there, number).is_some()
     {
-        return (found::of(there, number).actual().map(|size: Size| Value::Number(size.get())), Some(set));
+        let actual = found::of(there, number).actual().map(|size: Size| Value::Number(size.get()));
+        row.properties.insert(key.to_owned(), actual);
+        row.recorded.insert(key.to_owned(), set);
+        return;
     }
     let used = match changes.iter().find(|change| change.property == key) {
         Some(change) => change.running.clone(),
         None => set,
     };
-    (used.map(|text| Value::of(key, &text)), None)
+    row.properties.insert(key.to_owned(), used.map(|text| Value::of(key, &text)));
 }
 
 /// What is known about running guests, by UUID.

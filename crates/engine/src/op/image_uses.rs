@@ -9,6 +9,7 @@ use chyves_core::value::{Dataset, GuestName};
 use chyves_core::world::World;
 use chyves_host::{observe, shared_mounts};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The datasets from which guests inherit settings, with their local settings.
 pub(super) fn above(world: &World) -> Result<Vec<(Dataset, OwnValues)>> {
@@ -16,8 +17,9 @@ pub(super) fn above(world: &World) -> Result<Vec<(Dataset, OwnValues)>> {
     let mut all: BTreeMap<Dataset, OwnValues> = groups.collect();
     // The dataset of a pool without guests is not among them.
     for root in world.roots.iter().filter(|root| root.role != Role::Offline) {
-        if !all.contains_key(&root.guests()) {
-            all.insert(root.guests(), observe::dataset(&root.guests())?.map(|row| row.own).unwrap_or_default());
+        if let Entry::Vacant(new) = all.entry(root.guests()) {
+            let own = observe::dataset(new.key())?.map(|row| row.own).unwrap_or_default();
+            new.insert(own);
         }
     }
     Ok(all.into_iter().collect())

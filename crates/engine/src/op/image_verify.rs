@@ -65,7 +65,7 @@ impl Operation for ImageVerify {
         }
         let mut all = Vec::new();
         for image in &images {
-            match self.verify(engine, seen, image) {
+            match Self::verify(engine, seen, image) {
                 Ok(verified) => all.extend(verified),
                 Err(problem) => failures.push(problem),
             }
@@ -77,7 +77,7 @@ impl Operation for ImageVerify {
 }
 
 impl ImageVerify {
-    fn verify(&self, engine: &Engine, seen: &Observed, image: &Image) -> Result<Option<Verified>> {
+    fn verify(engine: &Engine, seen: &Observed, image: &Image) -> Result<Option<Verified>> {
         let plan = plan::image::verify(&seen.world, image);
         // Other guests may start with it meanwhile; unmounting it has to wait.
         let hold = if engine.dry_run { None } else { Some(shared_mounts::hold(&engine.runtime, &image.dataset, &engine.typed)?) };
@@ -103,7 +103,7 @@ impl ImageVerify {
             1 => Some(failures.remove(0)),
             n => {
                 let problem = Problem::failed(format!("{n} images are not what was imported"));
-                let all = failures.iter().fold(problem, |problem, failure| problem.because(failure));
+                let all = failures.iter().fold(problem, Problem::because);
                 Some(all.hint("`zpool status -v` shows whether the pool is damaged"))
             }
         }

@@ -41,7 +41,8 @@ pub(crate) fn regular(path: &str) -> Result<(File, Metadata, PathBuf)> {
                 .hint(format!("a device is read from standard input: `chyves image import - --name NAME <'{shown}'`"))
                 .hint("`chyves disk add GUEST --attach DEVICE` gives it to a guest as it is")
         } else {
-            problem.because(hints::is_not_a_file(meta.file_type()))
+            let stream = "name a regular file; a pipe is read from standard input: `chyves image import - --name NAME`";
+            problem.because(hints::is_not_a_file(meta.file_type())).hint(stream)
         });
     }
     Ok((file, meta, real))

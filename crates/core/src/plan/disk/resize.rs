@@ -57,17 +57,20 @@ impl FromStr for NewSize {
 /// The sizes of a disk before and after a plan of [`resize`]; the same twice if only the record changes.
 pub fn sizes(plan: &Plan, number: u16) -> Option<(Size, Size)> {
     let key = keys::disk(number, DiskKey::Size);
-    let changed = plan.steps.iter().find_map(|step| match step {
-        Action::ResizeVolume { from, to, .. }
+    let changed = plan.steps.iter().find_map(|step| {
+        let (Action::ResizeVolume { from, to, .. }
         | Action::GrowDisk { from, to, .. }
         | Action::ShrinkDisk { from, to, .. }
-        | Action::GrowLive { from, to, .. } => Some((*from, *to)).filter(|(from, to)| from != to),
-        _ => None,
+        | Action::GrowLive { from, to, .. }) = step
+        else {
+            return None;
+        };
+        Some((*from, *to)).filter(|(from, to)| from != to)
     });
     let recorded = || {
-        plan.steps.iter().find_map(|step| match step {
-            Action::Change { set, .. } => set.iter().find(|(k, _)| *k == key)?.1.parse().ok(),
-            _ => None,
+        plan.steps.iter().find_map(|step| {
+            let Action::Change { set, .. } = step else { return None };
+            set.iter().find(|(k, _)| *k == key)?.1.parse().ok()
         })
     };
     changed.or_else(|| recorded().map(|size| (size, size)))

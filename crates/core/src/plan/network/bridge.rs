@@ -73,6 +73,9 @@ pub struct Planned {
     pub touches: Vec<String>,
 }
 
+/// The note where chyves changes settings alone.
+const BY_HAND: &str = "networks are managed by hand on this host (network_mode=manual): `chyves network plan` shows what is missing";
+
 /// Plans a change of a bridge. `guests` are all guests of the host, which determine who uses the bridge.
 ///
 /// # Errors
@@ -138,10 +141,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let mut planned = Planned::default();
     write(world, root, set, clear, &mut planned.plan);
     if facts.design.mode == Mode::Manual {
-        planned
-            .plan
-            .notes
-            .push("networks are managed by hand on this host (network_mode=manual): `chyves network plan` shows what is missing".into());
+        planned.plan.notes.push(BY_HAND.into());
         return Ok(planned);
     }
     let before = there.cloned();

@@ -6,7 +6,7 @@ use super::services;
 use super::{Facts, attach, nics, running, tidy};
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
-use crate::guest::{Backend, Spec, backend};
+use crate::guest::{Backend, Guest, Spec, backend};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, routes};
 use crate::os::assigned::Detail;
@@ -73,13 +73,10 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
                 moved.push((tap, net.vlan));
             }
         }
-        // A NIC that runs here, and whose next start is on another bridge, moves too.
-        for net in running::started(&facts.actual, guest).iter().flat_map(|spec| &spec.nets) {
-            let (tap, token) = (attach::tap(guest, net)?, taps::token(guest.uuid, net.number));
-            let is_here = facts.actual.get(tap.as_str()).is_some_and(|i| i.mark == token && i.bridge.as_deref() == Some(old.name.as_str()));
-            if is_here && !moved.iter().any(|(other, _)| *other == tap) {
-                intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone(), vlan: net.vlan });
-                moved.push((tap, net.vlan));
+        for (tap, vlan) in running_here(facts, guest, &old.name)? {
+            if !moved.iter().any(|(other, _)| *other == tap) {
+                intents.push(Intent::Leave { bridge: old.name.clone(), member: tap.clone(), vlan });
+                moved.push((tap, vlan));
             }
         }
         pairs.dedup();
@@ -94,18 +91,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             intents.push(facts.actual.leave(&old.name, &member.parse()?));
         }
     }
-    let actual = facts.actual.after(&intents);
-    let left = actual.get(old.name.as_str()).map(|b| b.members.join(", ")).unwrap_or_default();
-    match there {
-        Some(b) if b.kind.bridges() && left.is_empty() && (b.mark == APPLIED || b.mark == STARTED) => {
-            intents.extend(facts.actual.removal(&old.name));
-        }
-        Some(b) if left.is_empty() || stays_as_it_is(there) => {
-            planned.plan.notes.push(format!("{} {} is kept: chyves did not create it", bridge::thing(b.kind), old.name));
-        }
-        Some(b) => planned.plan.notes.push(format!("{} {} is kept: {left} are in it", bridge::thing(b.kind), old.name)),
-        None => {}
-    }
+    remove_or_keep(facts, &old.name, &mut intents, &mut planned.plan.notes);
     let new = Facts { actual: facts.actual.after(&intents), design };
     let spec = new.design.must(to.as_str())?;
     let room = Room { mark: APPLIED, ..new.room(&world.host) };
@@ -134,6 +120,34 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     attached.bring(services::bring(&world.host, spec, &new.actual, APPLIED));
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
+}
+
+/// Removes the bridge that was left, if chyves created it and nothing is in it; a note states why it is kept otherwise.
+fn remove_or_keep(facts: &Facts, name: &IfName, intents: &mut Vec<Intent>, notes: &mut Vec<String>) {
+    let there = facts.actual.get(name.as_str());
+    let left = facts.actual.after(intents).get(name.as_str()).map(|b| b.members.join(", ")).unwrap_or_default();
+    match there {
+        Some(b) if b.kind.bridges() && left.is_empty() && (b.mark == APPLIED || b.mark == STARTED) => {
+            intents.extend(facts.actual.removal(name));
+        }
+        Some(b) if left.is_empty() || stays_as_it_is(there) => {
+            notes.push(format!("{} {name} is kept: chyves did not create it", bridge::thing(b.kind)));
+        }
+        Some(b) => notes.push(format!("{} {name} is kept: {left} are in it", bridge::thing(b.kind))),
+        None => {}
+    }
+}
+
+/// The taps of NICs that run on a bridge, with their VLANs: their next start may be on another one.
+fn running_here(facts: &Facts, guest: &Guest, bridge: &IfName) -> Result<Vec<(IfName, Option<u16>)>> {
+    let mut here = Vec::new();
+    for net in running::started(&facts.actual, guest).iter().flat_map(|spec| &spec.nets) {
+        let (tap, token) = (attach::tap(guest, net)?, taps::token(guest.uuid, net.number));
+        if facts.actual.get(tap.as_str()).is_some_and(|i| i.mark == token && i.bridge.as_deref() == Some(bridge.as_str())) {
+            here.push((tap, net.vlan));
+        }
+    }
+    Ok(here)
 }
 
 /// Adds the remaining addresses and routes of a removed bridge to the steps.
