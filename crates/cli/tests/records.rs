@@ -101,6 +101,12 @@ impl Ground {
     }
 }
 
+/// Whether a process is gone, or only waits to be reaped by whoever inherited it: it keeps its number until then.
+fn has_ended(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X'])))
+}
+
 #[test]
 fn of_a_guest_that_runs() {
     let Some(ground) = ground("records::running") else { return };
@@ -165,8 +171,7 @@ fn of_a_guest_whose_supervisor_is_gone() {
         ground.damage(last, how_last);
         ground.forget_kept();
         host.ok(line);
-        // A process keeps its number for a moment after its locks went, until it is reaped.
-        until("the hypervisor to end", || (!Path::new(&format!("/proc/{machine}")).exists()).then_some(()));
+        until("the hypervisor to end", || has_ended(machine).then_some(()));
         host.ok("reclaim");
         host.ok("list").is_silent_of("damaged");
         host.nothing_is_left();

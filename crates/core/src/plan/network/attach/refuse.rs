@@ -18,7 +18,7 @@ pub(in crate::plan::network) fn nowhere(room: &Room<'_>, name: &IfName, guest: &
             shown(room.os, &Intent::MakeBridge { bridge: name.clone(), owner: "by hand".into(), mtu: None, filters: false })
         )),
         Mode::System => problem
-            .because("and it has no uplink and is not private")
+            .because("it has no uplink and is not private in the configuration")
             .hint(format!("`chyves network {name} attach INTERFACE` gives it an uplink, `chyves network {name} private` none")),
     };
     let problem =
