@@ -55,7 +55,7 @@ fn the_size_and_kind_of_a_disk() {
             Fact {
                 name: "the kind of a disk is another one",
                 change: |host, guest| drop(host.sh("zfs", &["set", "chyves:disk1.kind=zvol", &host.dataset(guest)])),
-                told: Says("disk list GUEST", "actually a file of 1M, recorded as a volume"),
+                told: Says("disk list GUEST", "a file of 1M (recorded: a volume of 1M)"),
             },
         ],
     );
