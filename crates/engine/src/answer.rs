@@ -322,7 +322,7 @@ pub struct Failure(#[schemars(with = "FailureSchema")] pub Problem);
 
 /// The fields of a failure in JSON.
 #[derive(JsonSchema)]
-#[schemars(rename = "Failure")]
+#[schemars(rename = "Problem")] // the newtype that refers to it has the name `Failure` already
 #[allow(dead_code)] // it only describes
 struct FailureSchema {
     /// What failed; chyves-errors(7) lists the codes.

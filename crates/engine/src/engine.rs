@@ -20,7 +20,7 @@ use std::time::Duration;
 /// How long a changing operation waits for another one on the same object.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
 
-/// The environment of one run: where it runs, how, and who is told about it.
+/// The environment of one run: where it runs, how, and what receives its events.
 pub struct Engine {
     /// The runtime folder.
     pub runtime: Runtime,

@@ -69,6 +69,19 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), all().len(), "a schema without an operation");
     }
 
+    /// Two types of one name would make a definition that is a reference to itself, and describe nothing.
+    #[test]
+    fn every_definition_describes_something() {
+        for (name, schema) in op::generated() {
+            for part in ["request", "answer"] {
+                let definitions = schema[part]["$defs"].as_object().into_iter().flatten();
+                for (of, definition) in definitions {
+                    assert_ne!(definition["$ref"].as_str(), Some(format!("#/$defs/{of}").as_str()), "{name}: {of}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn operations_are_found_by_name() {
         assert_eq!(find("snapshot-list").unwrap().name, "snapshot-list");

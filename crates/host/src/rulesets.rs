@@ -113,7 +113,7 @@ fn claim_beside(rt: &Runtime, guest: Uuid, existing: &BTreeSet<u32>) -> Result<C
     let own = claims.iter().find_map(|(set, owner)| (*owner == Some(guest)).then_some(*set));
     for set in own.into_iter().chain(rulesets(guest).take(TRIES).filter(|set| !existing.contains(set))) {
         let path = folder.join(set.to_string());
-        // What is no file claims no number, and must not keep all guests from starting.
+        // Anything but a regular file claims no number, and must not keep all guests from starting.
         if own::oddity(&path).is_some() {
             continue;
         }

@@ -54,7 +54,7 @@ pub struct Disk {
     pub state: DiskState,
     /// Its actual kind, if that is not the recorded one.
     pub actual_kind: Option<DiskKind>,
-    /// What has its name if that is no disk, or why the disk could not be read.
+    /// What was found under its name if that is not a disk, or why the disk could not be read.
     pub reason: Option<String>,
     /// The recorded kind, if it is invalid.
     pub invalid_kind: Option<String>,

@@ -43,7 +43,7 @@ fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Clai
     let begin = u32::try_from(guest.as_u128() % u128::from(UIDS)).unwrap_or_default();
     for n in 0..TRIES {
         let uid = first + (begin + n) % UIDS;
-        // What is no file claims no id, and must not keep all guests from starting.
+        // Anything but a regular file claims no id, and must not keep all guests from starting.
         if own::oddity(path(run, uid)).is_some() {
             continue;
         }

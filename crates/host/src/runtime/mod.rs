@@ -263,7 +263,7 @@ impl GuestDir {
         if is_file(&lock) { life::named(&lock) } else { self.recorded(|record| record.machine.as_ref()) }
     }
 
-    /// A process that the record names, if it lives: the second proof, where the lock's file is missing or is no file.
+    /// A process that the record names, if it lives: the second proof, where the lock file is missing or is not a regular file.
     fn recorded(&self, which: fn(&Record) -> Option<&Proc>) -> Result<Option<Proc>> {
         // What is damaged names nobody.
         let Ok(Some(record)) = Record::read(&self.record()) else { return Ok(None) };

@@ -578,7 +578,7 @@ fn a_disk_without_settings_is_in_nobody_s_way_and_can_be_recorded() {
     assert_eq!(add::number(&world, &g, &r), 3);
     let serial = crate::device::derived_serial(g.uuid, 1);
     assert!(script(add::add(&world, &g, &r)).contains(&format!("chyves:disk3.serial={serial} ")));
-    // With the settings of all disks nothing but their names is told; of one it is recorded.
+    // `disk sync` without a number only reports stray disks; with a number it records that disk.
     let all = sync::sync(&world, &g, None, &there, Vec::new()).unwrap();
     assert!(all.steps.is_empty() && all.notes.len() == 3, "{:?}", all.notes);
     let one = script(sync::sync(&world, &g, Some(1), &there, Vec::new()));

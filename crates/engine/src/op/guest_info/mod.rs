@@ -118,7 +118,7 @@ pub struct GuestDisk {
     pub state: DiskState,
     /// Its actual kind, if that is not the recorded one.
     pub actual_kind: Option<DiskKind>,
-    /// What has its name if that is no disk, or why the disk could not be read.
+    /// What was found under its name if that is not a disk, or why the disk could not be read.
     pub reason: Option<String>,
     /// The bus or controller that it is attached to.
     pub bus: String,
