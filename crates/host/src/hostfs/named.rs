@@ -203,6 +203,30 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
+    fn no_link_of_another_user_leads_to_a_file_of_root() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let (file, link, other) = (temp.path().join("file"), temp.path().join("link"), rustix::process::Uid::from_raw(54_321));
+        fs::write(&file, "secret").unwrap();
+        symlink(&file, &link).unwrap();
+        let owner = |path: &Path, uid| {
+            let (at, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+            rustix::fs::chownat(at, path, Some(uid), None, flags).unwrap();
+        };
+        let opens = || [open(&link).is_ok(), open_as_seen(&link).is_ok(), crate::safe::attached(&link, true).is_ok()];
+        assert_eq!(opens(), [true; 3], "a link of root");
+        owner(&link, other);
+        assert_eq!(opens(), [false; 3], "a link of another user to a file of root");
+        assert!(open(&link).unwrap_err().to_string().contains("is a link of the user 54321"));
+        owner(&file, other);
+        assert_eq!(opens(), [true; 3], "a link and a file of one user");
+        owner(&link, rustix::process::Uid::ROOT);
+        assert_eq!(opens(), [true; 3], "a link of root to a file of another user");
+    }
+
+    #[test]
     fn a_path_leads_where_the_kernel_leads_and_its_links_are_known() {
         let temp = tempfile::tempdir().unwrap();
         let at = |name: &str| temp.path().join(name);
