@@ -1,6 +1,6 @@
 //! The engine of one command together with its terminal: everything that the engine does not do, which is printing.
 //!
-//! Operations that have moved to chyves-engine are run by [`Session::run`] of the engine; the others use its parts, and
+//! Operations that have moved to chyves-engine are run by [`chyves_engine::Engine::run`]; the others use its parts, and
 //! [`several`] for several objects.
 
 mod several;

@@ -145,7 +145,7 @@ pub struct Service {
     pub rules: Option<String>,
     /// The configuration that the DHCP server is running with.
     pub names: Option<String>,
-    /// The mark of what started them: [`STARTED`] or [`APPLIED`].
+    /// The mark of what started them: [`super::STARTED`] or [`super::APPLIED`].
     pub mark: String,
     /// The files in the folder that chyves or its server wrote: those of [`FILES`].
     pub files: BTreeMap<String, String>,

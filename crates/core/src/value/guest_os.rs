@@ -1,5 +1,5 @@
 //! Values of cloud-init settings: host names, user names, addresses of network interfaces. Not here: public keys
-//! ([`super::keys`]).
+//! ([`crate::value::public_key`]).
 
 use crate::value::{BadValue, Cidr, serde_by_text};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
