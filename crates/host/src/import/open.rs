@@ -41,7 +41,12 @@ pub(crate) fn regular(path: &str) -> Result<(File, Metadata, PathBuf)> {
                 .hint(format!("a device is read from standard input: `chyves image import - --name NAME <'{shown}'`"))
                 .hint("`chyves disk add GUEST --attach DEVICE` gives it to a guest as it is")
         } else {
-            let stream = "name a regular file; a pipe is read from standard input: `chyves image import - --name NAME`";
+            // Only what ends can be read from standard input.
+            let stream = if meta.file_type().is_fifo() {
+                "name a regular file; a pipe is read from standard input: `chyves image import - --name NAME`"
+            } else {
+                "name a regular file"
+            };
             problem.because(hints::is_not_a_file(meta.file_type())).hint(stream)
         });
     }
