@@ -366,7 +366,7 @@ fn three_nouns_share_one_store_and_tell_who_uses_what() {
     host.destroy(&copy);
     // One that a destruction left half can still be destroyed.
     host.sh("zfs", &["destroy", &format!("{disc}@ready")]);
-    host.ok("image info disc").says("no snapshot to make guests from");
+    host.ok("image info disc").says("no snapshot @ready, from which guests are made");
     host.ok("iso delete disc --yes").says(&format!("destroys {disc}@zrepl_1"));
     let mut screen = String::new();
     write!(screen, "{}", host.ok("image list -H -o name").out).unwrap();

@@ -145,10 +145,7 @@ pub fn hold(engine: &Engine, datasets: &[Dataset]) -> Result<Vec<Lock>> {
 pub fn alone(engine: &Engine, guest: &Guest) -> Result<()> {
     match engine.runtime.observe(guest.uuid, &guest.dataset)?.elsewhere {
         None => Ok(()),
-        Some(other) => Err(Problem::not_now(format!("`{}` cannot run while {} does", guest.name, other.leaf()))
-            .on(&guest.name)
-            .because(format!("both have the UUID {}, and with it the same MAC addresses and disk serials", guest.uuid))
-            .hint(format!("`chyves stop {}` first; or clone without --exact", other.leaf()))),
+        Some(other) => Err(plan::start::twin_runs(guest, &other)),
     }
 }
 

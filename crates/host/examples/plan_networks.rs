@@ -31,6 +31,8 @@ fn guest(n: usize, nics: usize, bridges: usize) -> Result<Guest, Box<dyn std::er
         origin: None,
         mounted: false,
         mountpoint: None,
+        canmount: None,
+        readonly: false,
         guid: None,
         home: None,
         foreign: None,

@@ -112,6 +112,7 @@ fn shown(guest: &GuestFacts) -> Result<Value> {
             put(key, json!(what));
         }
     }
+    put("problems", problem_rows(&guest.problems));
     if let Some(run) = &guest.run {
         running(guest, run, &mut put);
     }
@@ -187,6 +188,15 @@ fn nic(nic: &Nic) -> Value {
     json!({ "nic": nic.nic, "backend": backend, "model": nic.model, "mac": nic.mac, "bridge": nic.bridge, "addresses": addresses })
 }
 
+/// Problems as the values of a field: one line each, with causes and cures.
+pub(super) fn problem_rows(problems: &[answer::Failure]) -> Value {
+    let line = |answer::Failure(problem): &answer::Failure| {
+        let what = problem.causes.iter().fold(problem.message.clone(), |text, cause| format!("{text}: {cause}"));
+        problem.hints.iter().fold(what, |text, hint| format!("{text}; {hint}"))
+    };
+    problems.iter().map(|problem| json!({ "problem": line(problem) })).collect()
+}
+
 /// Aligned lines of keys and values; each element of a list of objects on one line.
 pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
     let Some(fields) = value.as_object() else { return };
@@ -209,7 +219,8 @@ pub(super) fn lines(text: &mut String, value: &Value, indent: usize) {
 }
 
 fn part(key: &str, value: &Value) -> String {
-    let is_plain = matches!(key, "change" | "disk" | "nic" | "drive" | "size" | "kind" | "bus" | "model" | "differs" | "missing");
+    let is_plain =
+        matches!(key, "change" | "problem" | "disk" | "nic" | "drive" | "size" | "kind" | "bus" | "model" | "differs" | "missing");
     if is_plain || key == "image" && value == "empty" { plain(value) } else { format!("{key} {}", plain(value)) }
 }
 

@@ -58,6 +58,10 @@ pub struct Guest {
     pub mountpoint: Option<String>,
     /// Where chyves mounts its file system: below the mount point of the root. `None` if the root has none.
     pub home: Option<String>,
+    /// Whether ZFS mounts its file system (`canmount`), if it was read.
+    pub canmount: Option<String>,
+    /// Whether its file system is read-only, if it was read.
+    pub readonly: bool,
     /// The GUID of its dataset, if it was read.
     pub guid: Option<u64>,
     /// The reason why this host must not start it, if there is one.
@@ -163,11 +167,22 @@ impl Guest {
             let adopt = format!("`chyves adopt {}` gives it chyves' own place", self.name);
             return Err(guard::misplaced(&self.dataset, is, home).hint(adopt));
         }
+        if !self.mounted && self.canmount.as_deref() == Some("off") {
+            return Err(guard::unmountable(&self.dataset));
+        }
         self.mountpoint.as_deref().filter(|p| p.starts_with('/')).ok_or_else(|| {
             Problem::not_now(format!("the file system of `{}` has no mount point", self.name))
                 .on(&self.dataset)
                 .because(format!("its mountpoint is `{}`", self.mountpoint.as_deref().unwrap_or("none")))
                 .hint(format!("give it one: zfs set mountpoint=/path {}", self.root))
         })
+    }
+
+    /// The folder with its files, for a VM, which writes there.
+    ///
+    /// # Errors
+    /// As [`folder`](Self::folder), or the file system is read-only. That of a template is meant to be.
+    pub fn writable(&self) -> Result<&str> {
+        if self.readonly && !self.is_template() { Err(guard::read_only(&self.dataset)) } else { self.folder() }
     }
 }

@@ -19,6 +19,8 @@ pub(super) fn guest(pairs: &[(&str, &str)]) -> Guest {
         origin: None,
         mounted: false,
         mountpoint: None,
+        canmount: None,
+        readonly: false,
         guid: None,
         home: None,
         foreign: None,

@@ -15,7 +15,7 @@ mod record;
 pub mod source;
 
 pub use hash::{Hash, HashKind};
-pub use record::{IMAGE_SNAPSHOT, Image, ImageKind, Template};
+pub use record::{IMAGE_SNAPSHOT, Image, ImageKind, Stored, Template};
 pub use source::{Source, encoded, is_of_an_image, is_secret, masked, name_of, percent_decoded, public};
 
 use crate::error::{Problem, Result};

@@ -39,6 +39,24 @@ pub struct Image {
     pub vars: Option<Template>,
     /// Settings that guests made from it need, keys and values.
     pub wants: Vec<(String, String)>,
+    /// How it is stored.
+    #[serde(skip)]
+    pub stored: Stored,
+}
+
+/// How an image is stored, as far as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// The origin of its dataset, if that is a clone: another dataset was promoted.
+    pub origin: Option<String>,
+    /// Whether it has its snapshot [`IMAGE_SNAPSHOT`]; `None` if that was not read.
+    pub ready: Option<bool>,
+    /// Its actual mount point; `None` if it inherits it.
+    pub mountpoint: Option<String>,
+    /// Where chyves mounts it.
+    pub home: Option<String>,
+    /// Whether ZFS mounts it (`canmount`).
+    pub canmount: Option<String>,
 }
 
 /// The template of a firmware's variables, in a file beside the code.

@@ -12,9 +12,10 @@ use crate::image::{IMAGE_SNAPSHOT, Image, ImageKind, Order, Source, WORKING};
 use crate::property::keys;
 use crate::property::kind::AUTO;
 use crate::property::settings::{Own, OwnValues};
-use crate::value::{Dataset, FilePath, ImageName};
+use crate::value::{Dataset, FilePath, ImageName, printable};
 use crate::world::World;
 use crate::zfs::args::Pair;
+use crate::zfs::guard;
 
 /// The request of an import.
 #[derive(Debug, Clone)]
@@ -52,6 +53,9 @@ fn free(world: &World, name: &ImageName, hint: impl FnOnce() -> String) -> Resul
             .on(name)
             .because(format!("{}={AUTO} is the firmware of the host's packages", keys::FIRMWARE))
             .hint("choose another name"));
+    }
+    if let Some(odd) = world.odd_image(name) {
+        return Err(odd.clone().hint("or choose another name"));
     }
     match world.images.iter().find(|i| i.name == *name) {
         None => Ok(()),
@@ -196,17 +200,64 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The problem of an image without the snapshot that guests are made from.
+pub fn not_ready(image: &Image) -> Problem {
+    let dataset = &image.dataset;
+    let problem = Problem::not_now(format!("the image `{}` has no snapshot @{IMAGE_SNAPSHOT}, from which guests are made", image.name))
+        .on(&image.name);
+    match &image.stored.origin {
+        Some(origin) => problem
+            .because(format!("a clone of it was promoted, and the snapshot is now {origin}"))
+            .hint(format!("`zfs promote {dataset}` moves it back")),
+        None => problem.because(format!("{dataset}@{IMAGE_SNAPSHOT} was renamed or destroyed")).hint(format!(
+            "if `chyves image verify {}` finds no difference: `zfs snapshot {dataset}@{IMAGE_SNAPSHOT}`; else import it again under another name",
+            image.name
+        )),
+    }
+}
+
+/// What of an image's dataset differs from how chyves stores it.
+pub fn drifted(image: &Image) -> Vec<Problem> {
+    let stored = &image.stored;
+    let mut all = Vec::new();
+    if let (Some(is), Some(home)) = (&stored.mountpoint, &stored.home)
+        && is != home
+    {
+        let own = format!("`zfs inherit mountpoint {}` gives it chyves' own place", image.dataset);
+        all.push(guard::misplaced(&image.dataset, is, home).hint(own));
+    }
+    if stored.canmount.as_deref() == Some("off") {
+        all.push(guard::unmountable(&image.dataset));
+    }
+    if stored.ready == Some(false) {
+        all.push(not_ready(image));
+    }
+    if !image.sha256.as_deref().is_some_and(is_hash) {
+        all.push(no_hash(image));
+    }
+    all
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The problem of an image that cannot be compared with what was imported.
+fn no_hash(image: &Image) -> Problem {
+    let problem = Problem::not_now(format!("the image `{}` cannot be verified", image.name)).on(&image.name);
+    match &image.sha256 {
+        None => problem.because("its dataset records no SHA-256"),
+        Some(is) => problem.because(format!("what its dataset records as SHA-256 is none: `{}`", printable(is, 80))),
+    }
+    .hint("import it again to have one")
+}
+
 /// Plans to check that an image is unchanged since its import.
 ///
 /// # Errors
 /// No checksum was recorded.
 pub fn verify(world: &World, image: &Image) -> Result<Plan> {
-    let Some(sha256) = image.sha256.clone() else {
-        return Err(Problem::not_now(format!("the image `{}` cannot be verified", image.name))
-            .on(&image.name)
-            .because("its dataset records no SHA-256")
-            .hint("import it again to have one"));
-    };
+    let Some(sha256) = image.sha256.clone().filter(|hash| is_hash(hash)) else { return Err(no_hash(image)) };
     let folder = format!("{}/{}", folder(world)?, image.name);
     let mut plan = Plan::default();
     plan.push(Action::Borrow { dataset: image.dataset.clone() });

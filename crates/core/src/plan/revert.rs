@@ -5,7 +5,7 @@
 //! `snapshot rollback`, which can be undone ([`super::snapshot`]).
 
 use super::snapshot::volumes::{self, Volume};
-use super::snapshot::{Facts, find, settings_change, then};
+use super::snapshot::{Facts, Seen, find, settings_change, then};
 use super::start::Occasion;
 use crate::action::Action;
 use crate::cmd::Cmd;
@@ -62,6 +62,29 @@ pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool
     Ok(due)
 }
 
+/// The reason why a guest's next start or reboot cannot revert it, as far as its snapshots show;
+/// [`reads`] tells whether those are needed.
+pub fn hindered(guest: &Guest, revert: &Revert, there: &[Seen]) -> Option<Problem> {
+    if let Err(problem) = wanted(guest, revert, Occasion::Start) {
+        return Some(problem);
+    }
+    let name = revert.snapshot.as_ref().filter(|_| revert.at != RevertAt::Off)?;
+    find(guest, name, there).err().map(|problem| problem.within(gone(guest, name)).hint(off(guest)))
+}
+
+/// Whether a guest reverts to a snapshot, now or later.
+pub fn reads(revert: &Revert) -> bool {
+    revert.at != RevertAt::Off && revert.snapshot.is_some()
+}
+
+fn gone(guest: &Guest, name: &SnapshotName) -> String {
+    format!("cannot revert {} to @{name}, as revert_to_snapshot is set", guest.name)
+}
+
+fn off(guest: &Guest) -> String {
+    format!("or do not revert: `chyves set {} revert_to_snapshot_method=off`", guest.name)
+}
+
 /// Plans the reversion. `run` is the guest's runtime folder.
 ///
 /// If the snapshot is the newest one, ZFS rolls back to it. Newer snapshots are never destroyed for this: if there are any,
@@ -72,7 +95,7 @@ pub fn wanted(guest: &Guest, revert: &Revert, occasion: Occasion) -> Result<bool
 pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run: &str, facts: &Facts) -> Result<Steps> {
     let host = &world.host;
     let Some(name) = &spec.revert.snapshot else { return Ok(Steps::default()) };
-    let off = format!("or do not revert: `chyves set {} revert_to_snapshot_method=off`", guest.name);
+    let off = off(guest);
     let seen = find(guest, name, &facts.there).map_err(|p| p.hint(off.clone()))?;
     let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
     // Checked before anything is reverted: a guest with some disks reverted and others not would be inconsistent.

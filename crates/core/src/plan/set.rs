@@ -1,7 +1,8 @@
 //! `set` and `unset`: change the settings of guests, the defaults, and the settings of the whole host.
 
-use super::{Plan, absent, keep_copy, says_template, whole};
+use super::{Plan, absent, cloud_init, keep_copy, says_template, whole};
 use crate::action::Action;
+use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
 use crate::guest::{Guest, trust};
 use crate::network::Design;
@@ -111,6 +112,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let mut plan = Plan::default();
     plan.notes.extend(without_effect(guest, &after, &set));
     plan.notes.extend(whole::lacking(world, guest, &after));
+    plan.notes.extend(unread(world, guest, &after));
     if guest.state.is_alive() {
         let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
         if !later.is_empty() {
@@ -139,15 +141,29 @@ fn without_effect(guest: &Guest, after: &OwnValues, set: &[Pair]) -> Option<Stri
     })
 }
 
-/// Whether a change switches the guest to another cloud-init reader, so that its stored texts have to be read and checked
-/// first.
+/// Whether the guest's stored cloud-init texts have to be read and checked first: a change switches it to another reader, or
+/// adds settings to its seed that keep a reader from reading them.
 ///
 /// # Errors
 /// See [`checked`].
 pub fn reads_texts(guest: &Guest, request: &Request) -> Result<bool> {
     let before = guest.settings.own_values();
     let (set, clear) = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
-    whole::reads_texts(guest, &changed(before, &set, &clear))
+    let after = changed(before, &set, &clear);
+    let is_of_seed = set.iter().any(|(key, _)| key.starts_with("ci."));
+    Ok(whole::reads_texts(guest, &after)? || (is_of_seed && Reader::of(&with(guest, &after)).is_ok_and(|is| is == Reader::Nuageinit)))
+}
+
+fn with(guest: &Guest, own: &OwnValues) -> Guest {
+    Guest { settings: guest.settings.with_own(own.clone()), ..guest.clone() }
+}
+
+/// What some version of the guest's cloud-init reader no longer reads after a change. The world has the guest's stored texts
+/// if they had to be read.
+fn unread(world: &World, guest: &Guest, after: &OwnValues) -> Option<String> {
+    let texts = world.texts.get(&guest.dataset)?;
+    let known = cloud_init::remark(guest, texts);
+    cloud_init::remark(&with(guest, after), texts).filter(|_| known.is_none())
 }
 
 /// The guests with stored cloud-init texts that a change of defaults switches to another reader. The world must hold these
@@ -294,6 +310,26 @@ mod tests {
         let world = testing::world(vec![g.clone()]);
         assert!(guest(&world, &g, &set(&[("cpu_sockets", "3")])).is_err());
         assert!(guest(&world, &g, &set(&[("cpu_sockets", "3"), ("cpu", "6")])).is_ok());
+    }
+
+    #[test]
+    fn a_setting_that_keeps_a_script_from_older_readers_is_reported() {
+        use crate::cloudinit::Text;
+        let guest = |more: &[(&str, &str)]| testing::guest("web01", &[&[("ci.enabled", "yes"), ("os", "freebsd")], more].concat());
+        let notes = |more: &[(&str, &str)], change: (&str, &str)| {
+            let guest = guest(more);
+            let mut world = testing::world(vec![guest.clone()]);
+            let request = set(&[change]);
+            if reads_texts(&guest, &request).unwrap() {
+                world.texts.insert(guest.dataset.clone(), vec![(Text::UserData, "#!/bin/sh\ndate\n".to_owned())]);
+            }
+            super::guest(&world, &guest, &request).unwrap().notes.iter().filter(|note| note.contains("14.3")).count()
+        };
+        assert_eq!(notes(&[], ("ci.user", "ann")), 1);
+        assert_eq!(notes(&[], ("notes", "x")), 0);
+        // It was reported when the script was stored.
+        assert_eq!(notes(&[("ci.user", "bob")], ("ci.user", "ann")), 0);
+        assert_eq!(notes(&[("ci.reader", "cloud-init")], ("ci.user", "ann")), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::error::{Kind, Problem};
 use crate::guest::{DiskKind, Guest, RunState, Trashed, TrashedDisk};
-use crate::image::{Image, ImageKind, Template, WORKING};
+use crate::image::{Image, ImageKind, Stored, Template, WORKING};
 use crate::pool::{Role, Root, this_host};
 use crate::property::keys;
 use crate::property::settings::{OwnValues, Settings};
@@ -106,10 +106,15 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
                 Ok(guest) => found.guests.push(guest),
                 Err(problem) => found.oddities.push(problem),
             }
+        } else if dataset.is_within(&root.guests()) && row.own.contains_key(keys::OWNER) {
+            found.oddities.push(nameless(row, &dataset));
         } else if is_stray(&dataset, root) {
             found.strays.push(dataset);
         } else if dataset.parent().as_ref() == Some(&root.images()) && root.role == Role::Primary {
-            found.images.extend(image(row, &dataset));
+            match image(row, &dataset, root) {
+                Ok(image) => found.images.extend(image),
+                Err(problem) => found.oddities.push(problem),
+            }
         } else if dataset.parent().as_ref() == Some(&root.trash()) && !is_working(row, &dataset) {
             match trashed(row, &dataset) {
                 Ok(guest) => found.trash.push(guest),
@@ -123,6 +128,20 @@ pub fn inventory(rows: &[Row], roots: &[Root]) -> Inventory {
     found.guests.sort_by(|a, b| a.name.cmp(&b.name));
     found.images.sort_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+/// The problem of a dataset that was a guest: chyves sets an owner only together with a UUID.
+fn nameless(row: &Row, dataset: &Dataset) -> Problem {
+    let problem = Problem::not_now(format!("`{dataset}` has an owner as guests have, but no UUID, and cannot be used"))
+        .on(dataset)
+        .because("its property chyves:uuid was removed, or never arrived");
+    if row.own.get(keys::OWNER).is_some_and(|owner| owner.received) {
+        return problem
+            .hint(format!("it came with a stream: have it sent again by `chyves send`; to remove this copy: zfs destroy -r {dataset}"));
+    }
+    problem
+        .hint(format!("its snapshots may have the former one: `zfs get -r -t snapshot chyves:uuid {dataset}`; set it: `zfs set chyves:uuid=UUID {dataset}`"))
+        .hint(format!("or a new one, which changes MAC addresses and disk serials: `zfs set chyves:uuid=$(uuidgen) {dataset}`"))
 }
 
 /// The mount point of a dataset that inherits it, if only local values were read: it is derived from the nearest ancestor
@@ -188,6 +207,8 @@ fn guest(
         origin: row.native("origin").map(str::to_owned),
         mounted: row.native("mounted") == Some("yes"),
         mountpoint: row.native("mountpoint").map(str::to_owned),
+        canmount: row.native("canmount").map(str::to_owned),
+        readonly: row.native("readonly") == Some("on"),
         guid: row.number("guid"),
         home: root.mountpoint.as_deref().and_then(|at| crate::zfs::guard::home(&root.dataset, at, dataset)),
         settings,
@@ -216,14 +237,30 @@ fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
 /// The owner of a guest with settings from a received file: no host, until the guest is adopted.
 pub const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A dataset below `images` is an image if its kind is set, which is the last step of an import.
-fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
+/// A dataset below `images` is an image if it records facts of one and is not the temporary dataset of an import.
+fn image(row: &Row, dataset: &Dataset, root: &Root) -> Result<Option<Image>, Problem> {
     let text = |key| own(&row.own, key).map(str::to_owned);
-    Some(Image {
-        name: dataset.leaf().parse().ok().filter(|_| !WORKING.iter().any(|w| dataset.leaf().starts_with(w)))?,
+    let is_working = WORKING.iter().any(|w| dataset.leaf().starts_with(w));
+    let Some(name) = dataset.leaf().parse().ok().filter(|_| !is_working && row.own.keys().any(|key| key.starts_with("image."))) else {
+        return Ok(None);
+    };
+    if let Some(property) = &row.doubtful {
+        return Err(crate::zfs::rows::pretender(&row.name, property));
+    }
+    let odd = |key: &str, values: &str| {
+        let is = own(&row.own, key).map_or_else(|| "not set".to_owned(), |is| format!("`{}`", crate::value::printable(is, 40)));
+        Problem::not_now(format!("`{dataset}` is marked as an image and cannot be used"))
+            .on(dataset)
+            .because(format!("its chyves:{key} is {is}"))
+            .hint(format!("record what it is: `zfs set chyves:{key}={values} {dataset}`"))
+    };
+    Ok(Some(Image {
+        name,
         dataset: dataset.clone(),
-        kind: own(&row.own, keys::IMAGE_KIND)?.parse::<ImageKind>().ok()?,
-        size: own(&row.own, keys::IMAGE_SIZE)?.parse().ok()?,
+        kind: own(&row.own, keys::IMAGE_KIND)
+            .and_then(|kind| kind.parse::<ImageKind>().ok())
+            .ok_or_else(|| odd(keys::IMAGE_KIND, "disk|iso|firmware"))?,
+        size: own(&row.own, keys::IMAGE_SIZE).and_then(|size| size.parse().ok()).ok_or_else(|| odd(keys::IMAGE_SIZE, "BYTES"))?,
         used: used(row),
         sha256: text(keys::IMAGE_SHA256),
         source: text(keys::IMAGE_SOURCE),
@@ -237,7 +274,14 @@ fn image(row: &Row, dataset: &Dataset) -> Option<Image> {
             .zip(text(keys::IMAGE_VARS))
             .map(|(size, sha256)| Template { size, sha256 }),
         wants: row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(keys::WANTS)?.to_owned(), o.value.clone()))).collect(),
-    })
+        stored: Stored {
+            origin: row.native("origin").map(str::to_owned),
+            ready: None,
+            mountpoint: row.native("mountpoint").map(str::to_owned),
+            home: root.mountpoint.as_deref().and_then(|at| crate::zfs::guard::home(&root.dataset, at, dataset)),
+            canmount: row.native("canmount").map(str::to_owned),
+        },
+    }))
 }
 
 /// Whether a dataset that is not a guest is at the deepest level, where only guests can be.

@@ -118,12 +118,22 @@ impl World {
     /// There is none.
     pub fn image(&self, name: &ImageName) -> Result<&Image> {
         self.images.iter().find(|i| i.name == *name).ok_or_else(|| {
+            // An image that exists but cannot be used is not missing.
+            if let Some(odd) = self.odd_image(name) {
+                return odd.clone();
+            }
             Code::NoSuchImage
                 .problem(format!("no image is called `{name}`"))
                 .on(name)
                 .hint_if(did_you_mean(name.as_str(), self.images.iter().map(|i| i.name.as_str())))
                 .hint("`chyves image list` shows them all; `chyves image import FILE` adds one")
         })
+    }
+
+    /// The problem of a dataset in the place of an image of that name, if it cannot be used as one.
+    pub fn odd_image(&self, name: &ImageName) -> Option<&Problem> {
+        let dataset = self.primary().ok()?.images().child(name);
+        self.oddities.iter().find(|odd| odd.object.as_deref() == Some(dataset.as_str()))
     }
 }
 

@@ -61,20 +61,33 @@ pub fn guards() -> impl Iterator<Item = Pair> {
     GUARDS.into_iter().map(|key| (key.to_owned(), "off".to_owned()))
 }
 
-/// Lists the file systems below these datasets with their guards.
+/// A file system below a root, by the effective values of its native properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Its name.
+    pub name: String,
+    /// The guards that it lacks.
+    pub lacks: Vec<&'static str>,
+    /// Its `canmount`.
+    pub canmount: String,
+    /// Whether it is read-only.
+    pub readonly: bool,
+}
+
+/// Lists the file systems below these datasets with their guards, and with what decides whether a guest can use them.
 pub fn list(roots: &[Dataset]) -> Cmd {
-    let columns = format!("name,{}", GUARDS.join(","));
+    let columns = format!("name,canmount,readonly,{}", GUARDS.join(","));
     Cmd::new("zfs", ["list", "-H", "-r", "-t", "filesystem", "-o", columns.as_str()]).args(roots.iter().map(Dataset::as_str))
 }
 
-/// The file systems that lack guards, from the output of [`list`], each with the missing ones. The roots themselves contain
-/// no files of guests.
-pub fn unguarded(output: &str, roots: &[Dataset]) -> Vec<(String, Vec<&'static str>)> {
+/// The file systems in the output of [`list`]. The roots themselves contain no files of guests.
+pub fn listed(output: &str, roots: &[Dataset]) -> Vec<FileSystem> {
     let row = |line: &str| {
         let mut columns = line.split('\t');
-        let name = columns.next().filter(|name| !roots.iter().any(|root| root.as_str() == *name))?;
-        let lacks: Vec<&'static str> = GUARDS.into_iter().zip(columns).filter(|(_, value)| *value == "on").map(|(key, _)| key).collect();
-        (!lacks.is_empty()).then(|| (name.to_owned(), lacks))
+        let name = columns.next().filter(|name| !roots.iter().any(|root| root.as_str() == *name))?.to_owned();
+        let (canmount, readonly) = (columns.next()?.to_owned(), columns.next()? == "on");
+        let lacks = GUARDS.into_iter().zip(columns).filter(|(_, value)| *value == "on").map(|(key, _)| key).collect();
+        Some(FileSystem { name, lacks, canmount, readonly })
     };
     output.lines().filter_map(row).collect()
 }
@@ -191,7 +204,7 @@ pub fn received_with() -> Vec<String> {
 }
 
 /// What decides whether a file system is mounted, and where.
-const PLACE: &str = "mountpoint,setuid,devices,exec,chyves:layout";
+const PLACE: &str = "mountpoint,canmount,setuid,devices,exec,chyves:layout";
 
 /// Reads the mount point and guards of a file system, and which of the datasets above it is the root of chyves.
 pub fn read_place(dataset: &Dataset) -> Cmd {
@@ -239,6 +252,9 @@ pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
     if is != home {
         return Err(misplaced(dataset, &is, &home).hint(format!("`zfs inherit mountpoint {dataset}` gives it chyves' own place")));
     }
+    if values.get(&(dataset.as_str(), "canmount")).is_some_and(|(_, value)| value == "off") {
+        return Err(unmountable(dataset));
+    }
     let open = |key: &&&str| values.get(&(dataset.as_str(), **key)).is_some_and(|(source, value)| *source == "received" && value == "on");
     if let Some(guard) = GUARDS.iter().find(open) {
         return Err(Problem::not_now(format!("cannot mount `{dataset}`: it came with {guard}=on"))
@@ -254,6 +270,22 @@ pub fn home(root: &Dataset, mountpoint: &str, dataset: &Dataset) -> Option<Strin
     let below = dataset.as_str().strip_prefix(root.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     let mountpoint = Some(mountpoint).filter(|path| path.starts_with('/'))?;
     Some(format!("{}{below}", mountpoint.trim_end_matches('/'))).filter(|path| !path.is_empty())
+}
+
+/// The error for a file system that ZFS does not mount.
+pub fn unmountable(dataset: &Dataset) -> Problem {
+    Problem::not_now(format!("`{dataset}` cannot be mounted"))
+        .on(dataset)
+        .because("its property canmount is off")
+        .hint(format!("`zfs set canmount=noauto {dataset}` lets chyves mount it when it is needed"))
+}
+
+/// The error for a file system that a VM cannot write to.
+pub fn read_only(dataset: &Dataset) -> Problem {
+    Problem::not_now(format!("`{dataset}` is read-only"))
+        .on(dataset)
+        .because("its property readonly is on, and a VM writes to its disks and logs")
+        .hint(format!("`zfs get readonly {dataset}` shows where it is set; `zfs inherit readonly {dataset}` unsets it there"))
 }
 
 /// The error for a dataset that overrides its mount point.

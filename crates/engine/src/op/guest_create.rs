@@ -152,9 +152,10 @@ impl GuestCreate {
         let dataset = plan::create::dataset(world, request)?;
         if engine.dry_run {
             observe::is_no_group(&dataset)?;
+            image_is_ready(world, request)?;
         }
-        // Checked only after a failure: a group in this place is rare, and each query of ZFS costs time.
-        let why = |problem| observe::is_no_group(&dataset).err().unwrap_or(problem);
+        // Checked only after a failure: both are rare, and each query of ZFS costs time.
+        let why = |problem| observe::is_no_group(&dataset).and_then(|()| image_is_ready(world, request)).err().unwrap_or(problem);
         let done = engine.carry_out(world, &plan, name.as_str()).map_err(why)?;
         let uuid = moment.uuids.first().map(ToString::to_string);
         Ok(done.map(|_| Created { done: CreatedWord::Created, dataset: dataset.to_string(), uuid }))
@@ -188,4 +189,13 @@ impl GuestCreate {
         }
         Ok(())
     }
+}
+
+/// Checks that the image has the snapshot from which the guest is made.
+fn image_is_ready(world: &World, request: &plan::create::Request) -> Result<()> {
+    let Some(image) = request.image.as_ref().and_then(|name| world.image(name).ok()) else { return Ok(()) };
+    if observe::exists(&image.snapshot()?.to_string())? {
+        return Ok(());
+    }
+    Err(plan::image::not_ready(image).within(format!("cannot create {} from the image `{}`", request.name, image.name)))
 }

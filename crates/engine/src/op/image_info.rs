@@ -1,7 +1,7 @@
 //! Everything about images, and who uses them.
 
 use super::Image;
-use crate::answer::ImageKind;
+use crate::answer::{Failure, ImageKind};
 use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
@@ -43,8 +43,8 @@ pub struct ImageFacts {
     pub label: Option<String>,
     /// The size in bytes of a firmware's template of variables.
     pub variables: Option<u64>,
-    /// Whether it lacks the snapshot that guests are made from.
-    pub damaged: bool,
+    /// How its dataset differs from what chyves stores, such as the lack of the snapshot that guests are made from.
+    pub problems: Vec<Failure>,
     /// The settings that guests made from it get.
     pub wants: BTreeMap<String, String>,
     /// The datasets that are clones of it.
@@ -85,12 +85,14 @@ fn facts(engine: &Engine, world: &World, image: &image::Image) -> Result<ImageFa
     let is_clone = |guest: &&Guest| clones.iter().any(|clone| clone == guest.dataset.as_str());
     let names = |guests: &[&Guest]| guests.iter().map(|guest| guest.name.to_string()).collect();
     let named: Vec<&Guest> = plan::image::named_by(world, &image.name).into_iter().filter(|guest| !is_clone(guest)).collect();
+    let ready = Some(observe::exists(&snapshot.to_string())?);
+    let stored = image::Image { stored: image::Stored { ready, ..image.stored.clone() }, ..image.clone() };
     Ok(ImageFacts {
         image: Image::of(image),
         dataset: image.dataset.to_string(),
         label: image.label.clone(),
         variables: image.vars.as_ref().map(|vars| vars.size.get()),
-        damaged: !observe::exists(&snapshot.to_string())?,
+        problems: plan::image::drifted(&stored).into_iter().map(Failure).collect(),
         wants: image.wants.iter().cloned().collect(),
         running: shared_mounts::users(&engine.runtime, &image.dataset)?.iter().map(GuestName::to_string).collect(),
         boots: names(&plan::image::booted_by(world, &image.name)),

@@ -5,11 +5,11 @@ use crate::answer::ImageKind;
 use crate::needs::{Needs, Observed, Pools};
 use crate::operation::{Operation, Outcome};
 use crate::several::sum_up;
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Kind, Problem, Result};
 use chyves_core::image::Image;
 use chyves_core::plan::{self, image::of_kind};
 use chyves_core::value::ImageName;
-use chyves_host::observe::Which;
+use chyves_host::observe::{self, Which};
 use chyves_host::shared_mounts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,15 @@ impl ImageVerify {
             engine.events.warning(&format!("{} stays mounted: {problem}", image.dataset));
         }
         let verified = |_| Verified { object: image.name.to_string(), done: VerifiedWord::Verified, sha256: image.sha256.clone() };
-        Ok(result?.map(verified))
+        match result {
+            Ok(done) => Ok(done.map(verified)),
+            // What was written to the file since the import is not in the snapshot.
+            Err(problem) if problem.code == Kind::Failed && observe::exists(&image.snapshot()?.to_string())? => Err(problem.hint(format!(
+                "if the file was changed and the pool is healthy: `zfs rollback {}` restores what was imported, of which guests are made",
+                image.snapshot()?
+            ))),
+            Err(problem) => Err(problem),
+        }
     }
 
     fn problem(&self, mut failures: Vec<Problem>, some_are_intact: bool) -> Option<Problem> {

@@ -66,7 +66,10 @@ fn disk(path: &FilePath) -> Result<(File, u64)> {
 }
 
 fn another_size(path: &FilePath, is: u64, from: Size) -> Problem {
-    Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get())).on(path)
+    Problem::failed(format!("the disk `{path}` has {is} bytes, not {}", from.get()))
+        .on(path)
+        .because("another program changed it, or what is recorded of it")
+        .hint("`chyves disk list` shows what the disks of guests have, `chyves image verify` whether images are as imported")
 }
 
 /// Extends a disk file, if it has the expected size.

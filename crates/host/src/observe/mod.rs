@@ -25,7 +25,7 @@ use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::os::HostFacts;
 use chyves_core::pool::{Role, Root};
-use chyves_core::property::keys::{DELETED, NAME, OWNER, UUID};
+use chyves_core::property::keys::{CLONED_FROM, DELETED, NAME, OWNER, UUID};
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::inventory::inventory;
 use chyves_core::world::{World, inventory, no_guest};
@@ -142,6 +142,7 @@ pub fn world(runtime: &Runtime, look: &Look) -> Result<World> {
     world.oddities.extend(found.oddities);
     if whole {
         world.oddities.extend(pool::namesakes(&world.guests));
+        world.oddities.extend(pool::twins(&world.guests));
         world.strays = found.strays;
     }
     world.oddities.extend(states(runtime, &mut world.guests, whole)?);
@@ -184,7 +185,7 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
     let depth = 2 + roots.iter().map(|r| r.group_levels).max().unwrap_or(0);
     let names: Vec<Dataset> = roots.iter().map(|r| r.dataset.clone()).collect();
     let keys = keys.map(|chosen| {
-        let mut keys: Vec<String> = [UUID, OWNER].iter().map(|k| (*k).to_owned()).collect();
+        let mut keys: Vec<String> = [UUID, OWNER, CLONED_FROM].iter().map(|k| (*k).to_owned()).collect();
         keys.extend([DELETED, NAME].map(str::to_owned));
         keys.extend(chosen.iter().filter(|k| !keys.contains(k)).cloned().collect::<Vec<_>>());
         keys

@@ -5,11 +5,14 @@ use crate::run;
 use crate::runtime::Runtime;
 use chyves_core::error::{Problem, Result};
 use chyves_core::guest::Guest;
+use chyves_core::image::Image;
 use chyves_core::plan::upgrade::{self, Place, Tree};
 use chyves_core::pool::Root;
 use chyves_core::property::keys;
 use chyves_core::value::{Dataset, SnapshotName};
 use chyves_core::world::inventory::inventory;
+use chyves_core::zfs::Dialect;
+use chyves_core::zfs::guard::FileSystem;
 use chyves_core::zfs::rows::{self, Row};
 use chyves_core::zfs::{args, guard, stream};
 
@@ -81,13 +84,47 @@ pub fn layouts() -> Result<Vec<(Dataset, u32)>> {
     Ok(rows.iter().filter(|r| !r.name.contains('@')).filter_map(layout).collect())
 }
 
-/// The file systems of guests and images on these pools that lack properties which protect the host from their files, such as
-/// `setuid=off`.
+/// The file systems of guests and images on these pools, with the properties that protect the host from their files, such as
+/// `setuid=off`, and those that a mount depends on.
 ///
 /// # Errors
 /// Something cannot be queried.
-pub fn without_guards(roots: &[Dataset]) -> Result<Vec<(String, Vec<&'static str>)>> {
-    if roots.is_empty() { Ok(Vec::new()) } else { Ok(guard::unguarded(&run::must(&guard::list(roots))?, roots)) }
+pub fn file_systems(roots: &[Dataset]) -> Result<Vec<FileSystem>> {
+    if roots.is_empty() { Ok(Vec::new()) } else { Ok(guard::listed(&run::must(&guard::list(roots))?, roots)) }
+}
+
+/// The images that lack the snapshot which clones are made from.
+///
+/// # Errors
+/// Something cannot be queried.
+pub fn without_snapshot<'w>(dialect: Dialect, images: &'w [Image]) -> Result<Vec<&'w Image>> {
+    let Some(above) = images.iter().find_map(|image| image.dataset.parent()) else { return Ok(Vec::new()) };
+    let listed = run::must(&args::list_snapshots_below(dialect, &[&above]))?;
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split('\t').next()).collect();
+    let has = |image: &Image| image.snapshot().is_ok_and(|snapshot| names.contains(&snapshot.to_string().as_str()));
+    Ok(images.iter().filter(|image| !has(image)).collect())
+}
+
+/// Problems with guests that have one UUID. Exact clones are meant to have that of their source, and record its name.
+pub(super) fn twins(guests: &[Guest]) -> Vec<Problem> {
+    let mut sorted: Vec<&Guest> = guests.iter().collect();
+    sorted.sort_by_key(|guest| guest.uuid);
+    let of = |same: &[&Guest]| {
+        let is_clone = |guest: &&&Guest| {
+            let from = guest.settings.own(keys::CLONED_FROM).and_then(|from| from.split_once('@'));
+            from.is_some_and(|(name, _)| same.iter().any(|other| other.name.as_str() == name))
+        };
+        let own: Vec<&&Guest> = same.iter().filter(|guest| !is_clone(guest)).collect();
+        let (Some(first), Some(last)) = (own.first(), own.last()) else { return None };
+        let names: Vec<&str> = own.iter().map(|guest| guest.name.as_str()).collect();
+        (own.len() > 1).then(|| {
+            Problem::not_now(format!("{} have the same UUID {}", names.join(" and "), first.uuid))
+                .on(first.uuid)
+                .because("they have the same MAC addresses and disk serials, and cannot run at the same time")
+                .hint(format!("give one of them its own: `zfs set chyves:uuid=$(uuidgen) {}`", last.dataset))
+        })
+    };
+    sorted.chunk_by(|a, b| a.uuid == b.uuid).filter(|same| same.len() > 1).filter_map(of).collect()
 }
 
 /// The protective properties that a dataset lacks. The root itself contains no files of guests.

@@ -36,9 +36,7 @@ fn shown(facts: &ImageFacts) -> Value {
         "dataset": facts.dataset, "label": facts.label, "variables": facts.variables.map(human),
     });
     let Some(fields) = value.as_object_mut() else { return value };
-    if facts.damaged {
-        fields.insert("damaged".into(), json!("it has no snapshot to make guests from: delete it and import it again"));
-    }
+    fields.insert("problems".into(), crate::command::info::problem_rows(&facts.problems));
     let running = if image.kind == answer::ImageKind::Firmware { "running" } else { "in-drives-of" };
     let wants: Vec<String> = facts.wants.iter().map(|(key, value)| format!("{key}={value}")).collect();
     for (key, items) in

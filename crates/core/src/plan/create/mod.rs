@@ -5,7 +5,7 @@
 mod wishes;
 
 use super::{Moment, Plan, copy_path, values};
-use crate::action::Action;
+use crate::action::{Action, Checked};
 use crate::cloudinit::Text;
 use crate::cloudinit::reader::Reader;
 use crate::error::{Code, Problem, Result};
@@ -157,9 +157,15 @@ fn from_image(image: &Image, request: &Request, dataset: &Dataset, folder: &str,
         vec![Action::CloneDataset { from: image.snapshot()?, to: dataset.clone(), native, own: Vec::new() }]
     };
     steps.push(Action::Mount { dataset: dataset.clone() });
+    let path = FilePath::below(folder, disk_name(0, DiskKind::Raw));
     if size > image.size {
-        let path = FilePath::below(folder, disk_name(0, DiskKind::Raw));
         steps.push(Action::GrowDisk { path, from: image.size, to: size });
+    } else {
+        // Others may have changed the image, or what is recorded of it.
+        let recorded = Some((image.size, format!("chyves disk sync {} disk0", request.name)));
+        steps.push(Action::CheckFiles {
+            files: vec![Checked { path, what: format!("disk 0 of `{}`", request.name), recorded, most: None }],
+        });
     }
     Ok(steps)
 }

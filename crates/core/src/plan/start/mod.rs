@@ -22,7 +22,7 @@ use crate::launch::guest_files::LOADER_LIMIT;
 use crate::os::Intent;
 use crate::property::keys;
 use crate::property::settings::{Own, Settings};
-use crate::value::{FilePath, Size};
+use crate::value::{Dataset, FilePath, Size};
 use crate::vmm::{HostFile, grub};
 use crate::world::World;
 pub use confinement::wants_jail;
@@ -75,6 +75,14 @@ pub(super) fn rendered(world: &World, guest: &Guest, spec: &Spec) -> Result<()> 
     make(world, guest, spec, guest.folder().unwrap_or("/guest"), Ok(firmware::any(spec)), &request).map(drop)
 }
 
+/// The error for a guest of whose UUID a VM runs from another dataset.
+pub fn twin_runs(guest: &Guest, other: &Dataset) -> Problem {
+    Problem::not_now(format!("`{}` cannot run while {} does", guest.name, other.leaf()))
+        .on(&guest.name)
+        .because(format!("both have the UUID {}, and with it the same MAC addresses and disk serials", guest.uuid))
+        .hint(format!("`chyves stop {}` first; or clone without --exact", other.leaf()))
+}
+
 /// Plans a start.
 ///
 /// # Errors
@@ -97,7 +105,7 @@ pub fn start(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     locked::guest(world, guest)?;
     let spec = guest.spec()?;
     let host = &world.host;
-    let folder = guest.folder()?;
+    let folder = guest.writable()?;
     let firmware = firmware::of(world, guest, &spec);
     let mut wants = requirements::of(guest, &spec, host, firmware.as_ref().ok().and_then(Option::as_ref), request.occasion)?;
     wants.leave_nodes(request);

@@ -283,6 +283,8 @@ fn bare(world: &World, name: GuestName, dataset: Dataset, uuid: Uuid, settings: 
         used: crate::value::Size::default(),
         origin: None,
         mounted: false,
+        canmount: None,
+        readonly: false,
         guid: None,
         home: None,
         foreign: None,

@@ -4,19 +4,21 @@ use crate::Engine;
 use chyves_core::catalogue::Catalogue;
 use chyves_core::check::{Finding, host, servers, settings};
 use chyves_core::error::Problem;
-use chyves_core::guest::Guest;
+use chyves_core::guest::{Guest, RevertAt, Spec};
+use chyves_core::image::{Image, Stored};
 use chyves_core::network::compare::{Close, Difference};
 use chyves_core::plan::disk::found::{self, Found};
-use chyves_core::plan::firmware;
 use chyves_core::plan::network::apply;
-use chyves_core::pool::Root;
+use chyves_core::plan::{self, firmware, revert};
 use chyves_core::property::keys::DiskKey;
 use chyves_core::value::Dataset;
 use chyves_core::vmm::Vmm;
 use chyves_core::world::World;
+use chyves_core::zfs::guard::FileSystem;
 use chyves_host::apply::recover;
-use chyves_host::observe::{Look, Which};
+use chyves_host::observe::{Look, Which, snapshots};
 use chyves_host::{accel, catalogue, facts, network, observe};
+use std::collections::HashMap;
 
 /// Checks the host, or the facts that were stated for another host.
 pub(super) fn look(engine: &Engine) -> Vec<Finding> {
@@ -49,31 +51,36 @@ fn of_host(engine: &Engine, known: &host::Known<'_>) -> Vec<Finding> {
     let dead: Vec<String> = left.iter().flat_map(|found| &found.dead).map(recover::Dead::describe).collect();
     findings.extend(host::journals(left.as_ref().map(|found| (dead.as_slice(), found.unreadable.as_slice()))));
     findings.extend(host::pools(roots.as_ref().map(|(roots, odd)| (roots.as_slice(), odd.as_slice()))));
-    if let Ok((roots, _)) = &roots {
-        findings.extend(settings::host(roots));
-        findings.extend(unguarded(roots));
-    }
-    findings.extend(drifted(engine));
+    let (roots, odd) = match roots {
+        Ok((roots, odd)) => {
+            findings.extend(settings::host(&roots));
+            (roots, odd)
+        }
+        Err(_) => (Vec::new(), Vec::new()),
+    };
+    let own: Vec<Dataset> = roots.iter().filter(|root| !root.is_copy()).map(|root| root.dataset.clone()).collect();
+    let file_systems = observe::pool::file_systems(&own);
+    findings.extend(unguarded(&own, file_systems.as_deref()));
+    findings.extend(drifted(engine, &odd, &file_systems.unwrap_or_default()));
     findings
 }
 
 /// File systems on a pool of this host that lack properties which protect the host from their files; one finding per pool. A
 /// received copy gets them when it is adopted.
-fn unguarded(roots: &[Root]) -> Vec<Finding> {
+fn unguarded(own: &[Dataset], found: Result<&[FileSystem], &Problem>) -> Vec<Finding> {
     const NAMED: usize = 3;
     let what = "file systems";
-    let own: Vec<Dataset> = roots.iter().filter(|root| !root.is_copy()).map(|root| root.dataset.clone()).collect();
-    let found = match observe::pool::without_guards(&own) {
+    let found = match found {
         Ok(found) => found,
         Err(problem) => return vec![Finding::unknown(what, problem.to_string())],
     };
     let mut all = Vec::new();
-    for root in &own {
-        let mine: Vec<_> = found.iter().filter(|(name, _)| name.starts_with(&format!("{root}/"))).collect();
+    for root in own {
+        let mine: Vec<_> = found.iter().filter(|fs| !fs.lacks.is_empty() && fs.name.starts_with(&format!("{root}/"))).collect();
         if mine.is_empty() {
             continue;
         }
-        let named = mine.iter().take(NAMED).map(|(name, lacks)| format!("{name} ({})", lacks.join(", "))).collect::<Vec<_>>().join(", ");
+        let named = mine.iter().take(NAMED).map(|fs| format!("{} ({})", fs.name, fs.lacks.join(", "))).collect::<Vec<_>>().join(", ");
         let more = mine.len().checked_sub(NAMED).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default();
         all.push(
             Finding::warns(what, format!("what is in them can act on this host, since these are on: {named}{more}"))
@@ -86,15 +93,26 @@ fn unguarded(roots: &[Root]) -> Vec<Finding> {
     all
 }
 
-/// What guests need that is not as recorded. If guests cannot be read, the checks of the pools have reported it.
-fn drifted(engine: &Engine) -> Vec<Finding> {
+/// What guests need that is not as recorded. If guests cannot be read, the checks of the pools have reported it, as they have
+/// what is `known`.
+fn drifted(engine: &Engine, known: &[Problem], file_systems: &[FileSystem]) -> Vec<Finding> {
     let look = Look { guests: Which::All, images: Which::All, ..Look::default() };
     let Ok(mut world) = observe::world(&engine.runtime, &look) else { return Vec::new() };
+    // The values that a guest inherits from above its root are not among what was read of all guests.
+    let place: HashMap<&str, &FileSystem> = file_systems.iter().map(|fs| (fs.name.as_str(), fs)).collect();
+    for guest in &mut world.guests {
+        let Some(fs) = place.get(guest.dataset.as_str()) else { continue };
+        (guest.readonly, guest.canmount) = (fs.readonly, Some(fs.canmount.clone()));
+    }
     let nics = nics(engine, &mut world);
     let guests = || world.guests.iter();
     let mut findings: Vec<Finding> = guests().filter_map(|guest| firmware::missing(&world, guest)).map(|p| of_guest("images", p)).collect();
     // Stored values that their properties do not allow: by `zfs set`, or from another version.
     findings.extend(guests().filter_map(|guest| guest.spec().err()).map(|problem| of_guest("settings", problem)));
+    findings.extend(world.oddities.iter().filter(|odd| !known.contains(odd)).cloned().map(|odd| of_guest("datasets", odd)));
+    findings.extend(guests().filter_map(|guest| guest.writable().err()).map(|problem| of_guest("datasets", problem)));
+    findings.extend(lost_snapshots(&world));
+    findings.extend(drifted_images(&world));
     findings.extend(drifted_disks(engine, &world));
     findings.extend(nics);
     findings
@@ -117,6 +135,33 @@ fn nics(engine: &Engine, world: &mut World) -> Vec<Finding> {
         Ok(facts) => apply::nics(world, &facts).into_iter().map(one).collect(),
         Err(problem) => vec![Finding::unknown("network", problem.to_string())],
     }
+}
+
+/// Guests that are to revert to a snapshot that is gone.
+fn lost_snapshots(world: &World) -> Vec<Finding> {
+    let reverting: Vec<(&Guest, Spec)> = world.guests.iter().filter_map(|guest| Some((guest, guest.spec().ok()?))).collect();
+    let reverting: Vec<_> = reverting.into_iter().filter(|(_, spec)| spec.revert.at != RevertAt::Off).collect();
+    let guests: Vec<&Guest> = reverting.iter().map(|(guest, _)| *guest).collect();
+    match snapshots::of_guests(world.host.dialect, &guests) {
+        Ok(there) => {
+            let all = reverting.iter().zip(&there).filter_map(|((guest, spec), there)| revert::hindered(guest, &spec.revert, there));
+            all.map(|problem| of_guest("snapshots", problem)).collect()
+        }
+        Err(problem) => vec![Finding::unknown("snapshots", problem.to_string())],
+    }
+}
+
+/// Images that are not stored as chyves stores them.
+fn drifted_images(world: &World) -> Vec<Finding> {
+    let lost = match observe::pool::without_snapshot(world.host.dialect, &world.images) {
+        Ok(lost) => lost,
+        Err(problem) => return vec![Finding::unknown("images", problem.to_string())],
+    };
+    let problems = world.images.iter().flat_map(|image| {
+        let stored = Stored { ready: Some(!lost.contains(&image)), ..image.stored.clone() };
+        plan::image::drifted(&Image { stored, ..image.clone() })
+    });
+    problems.map(|problem| of_guest("images", problem)).collect()
 }
 
 /// A problem of one guest, with its cures.

@@ -10,17 +10,20 @@ use crate::answer::{Change, DiskKind, Failure, State, Time, Value, mirrored};
 use crate::needs::{DiskNeeds, Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
-use chyves_core::error::Result;
+use chyves_core::error::{Problem, Result};
 use chyves_core::guest::pending::pending;
 use chyves_core::guest::{self, Guest, RunState, Spec, backend};
 use chyves_core::network::leases;
 use chyves_core::plan::disk::found::{self, Disks, Found};
 use chyves_core::plan::firmware;
+use chyves_core::plan::{revert, start};
 use chyves_core::property::keys;
 use chyves_core::value::{Size, printable};
 use chyves_core::vmm::Vmm;
 use chyves_core::world::World;
+use chyves_core::zfs::Dialect;
 use chyves_host::network;
+use chyves_host::observe::snapshots;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +69,9 @@ pub struct GuestFacts {
     pub auto: Vec<String>,
     /// Why its own firmware cannot be used, if it cannot.
     pub missing_firmware: Option<Failure>,
+    /// What else keeps it from starting and is seen without inspecting the host: changes of its dataset, a snapshot that is gone, a
+    /// running VM with its UUID.
+    pub problems: Vec<Failure>,
     /// Why its last run crashed.
     pub crash: Option<String>,
     /// The folder with its logs, if its last run crashed.
@@ -261,6 +267,7 @@ fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World) -> Result
         ci_reader: of("ci-reader"),
         auto,
         missing_firmware: firmware::missing(world, guest).map(Failure),
+        problems: problems(engine, guest, spec.as_ref(), world.host.dialect)?.into_iter().map(Failure).collect(),
         logs: crash.as_ref().and_then(|_| Some(format!("{}/logs", guest.folder().ok()?))),
         crash,
         paused,
@@ -287,6 +294,16 @@ fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World) -> Result
         },
         networks: spec.map(|spec| nics(engine, guest, &spec, world.host.vmm)).unwrap_or_default(),
     })
+}
+
+fn problems(engine: &Engine, guest: &Guest, spec: Option<&Spec>, dialect: Dialect) -> Result<Vec<Problem>> {
+    let mut all: Vec<Problem> = guest.writable().err().into_iter().collect();
+    if let Some(revert) = spec.map(|spec| &spec.revert) {
+        let there = if revert::reads(revert) { snapshots::of(dialect, guest)? } else { Vec::new() };
+        all.extend(revert::hindered(guest, revert, &there));
+    }
+    all.extend(engine.runtime.observe(guest.uuid, &guest.dataset)?.elsewhere.map(|other| start::twin_runs(guest, &other)));
+    Ok(all)
 }
 
 fn disk(disk: &guest::DiskSpec, disks: &Disks) -> GuestDisk {
