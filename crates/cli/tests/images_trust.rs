@@ -54,6 +54,15 @@ fn a_link_of_another_user_leads_to_no_file_of_roots() {
             assert!(refused.err.contains(host.work().join("canary").to_str().unwrap()), "{line}: {}", refused.err);
         }
     }
+    // A hard link has no owner; where it is shows who may have made it.
+    std::fs::hard_link(host.work().join("canary"), folder.join("hard.img")).unwrap();
+    for line in ["image import theirs/hard.img --name x", "disk add web --import theirs/hard.img"] {
+        let refused = host.chyves(line).ends(2);
+        assert!(refused.err.contains("may be another user's hard link"), "{line}: {}", refused.err);
+    }
+    let attached = folder.join("hard.img");
+    host.chyves(&format!("disk add web --attach {}", attached.display())).says("may be another user's hard link");
+    std::fs::remove_file(attached).unwrap();
     assert_eq!(host.tree(), before);
     // Its own link to its own file, and a link of the administrator's.
     own("mine.img", "good", 65_534);

@@ -75,3 +75,45 @@ fn an_interrupted_creation_leaves_nothing_half_made() {
     }
     assert_eq!(host.tree(), before);
 }
+
+#[test]
+fn a_wait_for_what_a_pipe_may_bring_ends_at_once() {
+    let Some(host) = Host::new("interrupts::pipes", With::Image) else { return };
+    host.ok("create web --size 1M loader=bios");
+    host.ok("snapshot web@x");
+    let before = host.tree();
+    let pipe = host.work().join("interrupts.pipe");
+    host.sh("mkfifo", &[pipe.to_str().unwrap()]);
+    let is_open = || {
+        let of = |entry: std::fs::DirEntry| std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+        let all = std::fs::read_dir("/proc").unwrap().flatten().flat_map(of);
+        all.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|path| path == pipe)
+    };
+    for line in [
+        "cloud-init set web --user-data ./interrupts.pipe",
+        "create db --size 1M loader=bios --ssh-key ./interrupts.pipe",
+        "send web@x --incremental-for ./interrupts.pipe --dry-run",
+        "image import ./small.img --name some --checksums ./interrupts.pipe",
+        "--facts ./interrupts.pipe --host linux --dry-run list",
+    ] {
+        for writes in [false, true] {
+            let mut waits = host.terminal(line);
+            until("the pipe to be open for reading", || is_open().then_some(()));
+            // A writer that never writes, or none at all.
+            let writer = writes.then(|| std::fs::File::options().write(true).open(&pipe).unwrap());
+            waits.types("\x03");
+            waits.ends(130);
+            drop(writer);
+        }
+    }
+    // What does arrive is read to its end, in however many pieces.
+    let mut waits = host.terminal("send web@x --incremental-for ./interrupts.pipe --dry-run");
+    let guid = host.ok("snapshot list web -H -o guid").value().to_owned();
+    let mut writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+    for piece in ["x", "\t", &guid, "\n"] {
+        std::io::Write::write_all(&mut writer, piece.as_bytes()).unwrap();
+    }
+    drop(writer);
+    waits.sees("has this snapshot of `web` already");
+    assert_eq!(host.tree(), before);
+}

@@ -2,7 +2,7 @@
 //!
 //! Not here: texts that are stored with a guest ([`crate::seed`]).
 
-use crate::hostfs::named;
+use crate::hostfs::{self, input::Input};
 use chyves_core::cloudinit::TEXT_LIMIT;
 use chyves_core::error::{Code, Problem, Result};
 use chyves_core::value::printable;
@@ -20,14 +20,15 @@ const STANDARD_INPUT: &str = "-";
 /// The file cannot be read, is too large, or is not text.
 pub fn read(path: &Path) -> Result<String> {
     if path.as_os_str() == STANDARD_INPUT {
-        return text(std::io::stdin().lock(), "standard input");
+        let input = Input::standard().map_err(|e| Problem::failed("cannot read standard input").because(e))?;
+        return text(input, "standard input");
     }
     let shown = printable(&path.display().to_string(), 300);
     let cant = |e: &std::io::Error| match e.kind() {
         ErrorKind::NotFound => Code::NoSuchFile.problem(format!("there is no file `{shown}`")).on(&shown),
         _ => Problem::failed(format!("cannot read `{shown}`")).on(&shown).because(e),
     };
-    let file = named::open(path).map_err(|e| cant(&e))?;
+    let file = Input::open(path).map_err(|e| cant(&e))?;
     if file.metadata().map_err(|e| cant(&e))?.is_dir() {
         return Err(Problem::usage(format!("cannot read `{shown}`: it is a directory")).on(&shown));
     }
@@ -50,7 +51,7 @@ fn bounded(from: impl Read, shown: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(TEXT_LIMIT + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| Problem::failed(format!("cannot read `{shown}`")).on(shown).because(e))?;
+        .map_err(|e| hostfs::problem(e, |e| Problem::failed(format!("cannot read `{shown}`")).on(shown).because(e)))?;
     if bytes.len() as u64 > TEXT_LIMIT {
         return Err(Problem::usage(format!("`{shown}` is too large")).on(shown).because(format!("a text has at most {TEXT_LIMIT} bytes")));
     }

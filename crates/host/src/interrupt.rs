@@ -57,7 +57,14 @@ pub(crate) fn note(text: &str) {
 /// # Errors
 /// The user interrupted the command.
 pub fn until_readable(from: BorrowedFd<'_>) -> Result<()> {
-    let before = count();
+    until_readable_since(from, count())
+}
+
+/// As [`until_readable`], where signals count that arrived after the first `before`.
+///
+/// # Errors
+/// The user interrupted the command.
+pub(crate) fn until_readable_since(from: BorrowedFd<'_>, before: u64) -> Result<()> {
     loop {
         let mut fds = vec![PollFd::from_borrowed_fd(from, PollFlags::IN)];
         // Signals received earlier stay unread and would end every wait at once.

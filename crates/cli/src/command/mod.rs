@@ -161,13 +161,14 @@ fn session(global: &Global, argv: &[String], implied: bool) -> Result<Session> {
         (false, true) => Volume::Verbose,
         (false, false) => Volume::Usual,
     };
+    // First, since the facts may be read from a pipe.
+    let interrupted = interrupt::watch();
     let facts = match (&global.facts, global.host) {
         (Some(file), _) => Some(observe::stated_facts(file)?),
         (None, Some(Os::FreeBsd)) => Some(chyves_core::os::freebsd::release_14_3()),
         (None, Some(Os::Linux) | None) => None,
     };
     let ui = Arc::new(Ui::new(volume, global.json));
-    let interrupted = interrupt::watch();
     let notes = Arc::clone(&ui);
     interrupt::show_with(move |text| notes.warn(text));
     let typed = chyves_core::image::masked(&argv.join(" "));

@@ -13,7 +13,7 @@ use chyves_core::value::{SnapshotName, SnapshotRef};
 use chyves_core::world::World;
 use chyves_core::zfs::sending::Sending;
 use chyves_host::apply::Lent;
-use chyves_host::hostfs::named;
+use chyves_host::hostfs::{self, named};
 use chyves_host::observe::{self, Look};
 use std::io::IsTerminal;
 
@@ -136,13 +136,15 @@ fn common(session: &Session, world: &World, guest: &Guest, place: &str) -> Resul
         return Ok(Base::Common(guids, copy.dataset.to_string()));
     }
     let text = named::text(place, LIST_LIMIT).map_err(|e| {
-        Problem::not_found(format!(
-            "`{}` is neither a pool with chyves nor a file that can be read",
-            chyves_core::value::printable(place, 120)
-        ))
-        .on(place)
-        .because(e)
-        .hint(format!("make one where the stream goes: chyves snapshot list {} -H -o name,guid", guest.name))
+        hostfs::problem(e, |e| {
+            Problem::not_found(format!(
+                "`{}` is neither a pool with chyves nor a file that can be read",
+                chyves_core::value::printable(place, 120)
+            ))
+            .on(place)
+            .because(e)
+            .hint(format!("make one where the stream goes: chyves snapshot list {} -H -o name,guid", guest.name))
+        })
     })?;
     Ok(Base::Common(send::guids_in(&text)?, format!("the location that `{}` names", chyves_core::value::printable(place, 120))))
 }

@@ -8,7 +8,7 @@
 pub mod update;
 
 use crate::facts;
-use crate::hostfs::{named, own as own_files};
+use crate::hostfs::{self, named, own as own_files};
 use crate::runtime::Runtime;
 use chyves_core::catalogue::installed::State;
 use chyves_core::catalogue::{Catalogue, Entry, parse};
@@ -51,7 +51,7 @@ pub fn own() -> Result<Vec<Entry>> {
     files.retain(|f| f.extension().is_some_and(|e| e == "json"));
     let mut all = Vec::new();
     for path in files {
-        let text = named::text(&path, LIMIT).map_err(|e| cant(&path, &e))?;
+        let text = named::text(&path, LIMIT).map_err(|e| hostfs::problem(e, |e| cant(&path, &e)))?;
         all.extend(parse(&text, &path.display().to_string())?);
     }
     Ok(all)

@@ -50,22 +50,12 @@ pub fn may_write(path: impl AsRef<Path>) -> bool {
     rustix::fs::access(path.as_ref(), Access::WRITE_OK).is_ok()
 }
 
-/// Opens a file or a pipe for reading, such as `<(command)` of a shell. Waits for the writer of a FIFO.
+/// The content of a file or a pipe, such as `<(command)` of a shell, of at most `limit` bytes.
 ///
 /// # Errors
-/// The system call fails.
-pub fn open(path: impl AsRef<Path>) -> Result<File> {
-    // Descriptors of this process, whose links lead to no path.
-    let own = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|folder| path.as_ref().starts_with(folder));
-    if own { File::open(path) } else { open_for(path, OFlags::RDONLY) }
-}
-
-/// The content of a file or pipe of at most `limit` bytes.
-///
-/// # Errors
-/// The system call fails, or the content is longer.
+/// The system call fails, the content is longer, or the user interrupted: [`super::problem`] restores that.
 pub fn read(path: impl AsRef<Path>, limit: u64) -> Result<Vec<u8>> {
-    super::bounded(open(path)?, limit)
+    super::bounded(super::input::Input::open(path)?, limit)
 }
 
 /// As [`read`], for text.
@@ -79,9 +69,13 @@ pub fn text(path: impl AsRef<Path>, limit: u64) -> Result<String> {
 /// Opens a file for appending; if it is missing, it is created with access for its owner only.
 ///
 /// # Errors
-/// The system call fails.
+/// The system call fails, or nobody reads the FIFO that it is.
 pub fn append(path: impl AsRef<Path>) -> Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
+    // Only opening must not wait: a writer expects that what it writes arrives.
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// The paths in a folder, sorted.
@@ -100,8 +94,46 @@ pub struct Reached {
     pub file: File,
     /// Its path without links.
     pub path: PathBuf,
-    /// Each link that was followed, with its owner.
+    /// Each symbolic link that was followed, with its owner.
     pub links: Vec<(PathBuf, u32)>,
+    /// The folder in which it was opened; none for the root folder.
+    folder: Option<Metadata>,
+}
+
+/// How another user than its owner may have put a file at a path, so that root opens what that user may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreign {
+    /// A symbolic link of that user leads to it.
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// The link's owner.
+        by: u32,
+        /// The file's owner.
+        of: u32,
+    },
+    /// It has several names, one of them in a folder to which others may write.
+    HardLink {
+        /// The folder.
+        folder: PathBuf,
+        /// The file's owner.
+        of: u32,
+    },
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Link { link, by, of } => {
+                write!(f, "`{}` is a link of the user {by} to a file of the user {of}", link.display())
+            }
+            Self::HardLink { folder, of } => write!(
+                f,
+                "the file of the user {of} has several names, and others may write to `{}`: this name may be another user's hard link",
+                folder.display()
+            ),
+        }
+    }
 }
 
 /// More links than a kernel follows.
@@ -120,19 +152,48 @@ pub fn reach(path: impl AsRef<Path>) -> Result<Reached> {
 fn reach_for(path: &Path, access: OFlags) -> Result<Reached> {
     let (path, links) = resolve(path)?;
     let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok(Reached { file: File::from(without_links(&path, flags)?), path, links })
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(Reached { file: File::from(without_links(&path, flags)?), path, links, folder: None });
+    };
+    // The folder that is judged is the one in which the file is opened, whatever is renamed meanwhile.
+    let parent = File::from(without_links(parent, FOLDER)?);
+    let file = File::from(rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, Mode::empty())?);
+    Ok(Reached { file, folder: Some(parent.metadata()?), path, links })
 }
 
+/// The flags by which a folder is opened. Where `O_PATH` is not in all supported releases, it must be readable.
+#[cfg(target_os = "linux")]
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+
 impl Reached {
-    /// The first link of another user that leads to a file that is not that user's, with its owner: it would make root open what
-    /// its owner may not.
+    /// How a user other than root, this one and the file's owner may have put it at its path: by a symbolic link, or by a hard link,
+    /// which has no owner of its own. Whether the kernel refuses hard links to files of others (`fs.protected_hardlinks`,
+    /// `security.bsd.hardlink_check_uid`) is not asked: it may not have refused them when this one was made.
     ///
     /// # Errors
     /// The file cannot be queried.
-    pub fn foreign_link(&self) -> Result<Option<&(PathBuf, u32)>> {
-        let (me, owner) = (rustix::process::geteuid().as_raw(), self.file.metadata()?.uid());
-        Ok(self.links.iter().find(|(_, of)| ![0, me, owner].contains(of)))
+    pub fn foreign(&self) -> Result<Option<Foreign>> {
+        let meta = self.file.metadata()?;
+        let of = meta.uid();
+        let trusted = [0, rustix::process::geteuid().as_raw(), of];
+        if let Some((link, by)) = self.links.iter().find(|(_, by)| !trusted.contains(by)) {
+            return Ok(Some(Foreign::Link { link: link.clone(), by: *by, of }));
+        }
+        let open = self.folder.as_ref().is_some_and(|folder| others_write(folder, trusted));
+        if meta.nlink() > 1 && !meta.is_dir() && open {
+            return Ok(Some(Foreign::HardLink { folder: self.path.parent().unwrap_or(&self.path).to_owned(), of }));
+        }
+        Ok(None)
     }
+}
+
+/// Whether somebody who is not trusted may create names in a folder. A group with the number of the folder's owner has no other
+/// members.
+fn others_write(folder: &Metadata, trusted: [u32; 3]) -> bool {
+    let by_group = folder.mode() & 0o020 != 0 && ![0, folder.uid()].contains(&folder.gid());
+    folder.mode() & 0o002 != 0 || by_group || !trusted.contains(&folder.uid())
 }
 
 /// Opens a path through links of root, of this user, and of the owner of the file that they lead to.
@@ -141,14 +202,13 @@ impl Reached {
 /// A link of somebody else leads to it, or the system call fails.
 pub fn open_for(path: impl AsRef<Path>, access: OFlags) -> Result<File> {
     let reached = reach_for(path.as_ref(), access)?;
-    if let Some((link, owner)) = reached.foreign_link()? {
-        let why = format!("`{}` is a link of the user {owner}, and leads to a file of another user", link.display());
-        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, why));
+    match reached.foreign()? {
+        Some(foreign) => Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, foreign.to_string())),
+        None => Ok(reached.file),
     }
-    Ok(reached.file)
 }
 
-/// As [`open_for`], for reading without waiting for the writer of a FIFO.
+/// As [`open_for`], for reading what the caller only inspects or locks: a FIFO reads as empty while it has no writer.
 ///
 /// # Errors
 /// As [`open_for`].
@@ -199,6 +259,7 @@ fn without_links(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::input::Input;
     use super::*;
     use std::os::unix::fs::symlink;
 
@@ -215,15 +276,54 @@ mod tests {
             let (at, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
             rustix::fs::chownat(at, path, Some(uid), None, flags).unwrap();
         };
-        let opens = || [open(&link).is_ok(), open_as_seen(&link).is_ok(), crate::safe::attached(&link, true).is_ok()];
+        let opens = || [Input::open(&link).is_ok(), open_as_seen(&link).is_ok(), crate::safe::attached(&link, true).is_ok()];
         assert_eq!(opens(), [true; 3], "a link of root");
         owner(&link, other);
         assert_eq!(opens(), [false; 3], "a link of another user to a file of root");
-        assert!(open(&link).unwrap_err().to_string().contains("is a link of the user 54321"));
+        assert!(Input::open(&link).unwrap_err().to_string().contains("is a link of the user 54321"));
         owner(&file, other);
         assert_eq!(opens(), [true; 3], "a link and a file of one user");
         owner(&link, rustix::process::Uid::ROOT);
         assert_eq!(opens(), [true; 3], "a link of root to a file of another user");
+    }
+
+    #[test]
+    fn no_hard_link_of_another_user_is_opened() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let (file, folder) = (temp.path().join("file"), temp.path().join("folder"));
+        let link = folder.join("link");
+        fs::write(&file, "secret").unwrap();
+        fs::create_dir(&folder).unwrap();
+        let opens = || [Input::open(&link).is_ok(), open_as_seen(&link).is_ok(), crate::safe::attached(&link, true).is_ok()];
+        // The folder's owner, group and mode, the file's owner, and whether its second name may be another user's.
+        for (owner, group, mode, of, refused) in [
+            (0, 0, 0o755, 0, false),
+            (54_321, 0, 0o755, 0, true),
+            (54_321, 54_321, 0o775, 54_321, false),
+            (54_321, 0, 0o755, 54_322, true),
+            (0, 0, 0o1777, 0, true),
+            (0, 0, 0o775, 0, false),
+            (0, 54_321, 0o775, 0, true),
+            (54_321, 54_322, 0o775, 54_321, true),
+        ] {
+            let case = format!("{owner}:{group} {mode:o}, a file of {of}");
+            std::os::unix::fs::chown(&folder, Some(owner), Some(group)).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&file, Some(of), None).unwrap();
+            fs::hard_link(&file, &link).unwrap();
+            assert_eq!(opens(), [!refused; 3], "{case}");
+            assert_eq!(reach(&link).unwrap().foreign().unwrap().is_some(), refused, "{case}");
+            // The name outside of that folder is as good as ever, and so is a file with one name in it.
+            assert!(open_as_seen(&file).is_ok(), "{case}");
+            fs::remove_file(&link).unwrap();
+            fs::copy(&file, &link).unwrap();
+            assert_eq!(opens(), [true; 3], "{case}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert!(open_as_seen(&folder).is_ok(), "each subfolder is another name of a folder");
     }
 
     #[test]

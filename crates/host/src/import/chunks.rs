@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+pub(super) use crate::hostfs::{carried, problem};
+
 /// Size of a piece in bytes: a multiple of the 64 KiB at which holes are detected.
 pub(super) const PIECE: usize = 1 << 18;
 /// Capacity of a channel, in pieces.
@@ -72,19 +74,6 @@ pub(super) fn fill(from: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// Wraps a problem in an I/O error, to pass it through a reader.
-pub(super) fn carried(problem: Problem) -> io::Error {
-    io::Error::other(problem)
-}
-
-/// The problem that an I/O error carries, or `other` applied to the error.
-pub(super) fn problem(error: io::Error, other: impl FnOnce(io::Error) -> Problem) -> Problem {
-    match error.downcast::<Problem>() {
-        Ok(problem) => problem,
-        Err(error) => other(error),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! never a device or a pipe.
 
 use super::hints;
-use crate::hostfs::named::{self, Reached};
+use crate::hostfs::named::{self, Foreign, Reached};
 use chyves_core::cmd::Cmd;
 use chyves_core::error::{Code, Problem, Result};
 use chyves_core::value::printable;
@@ -16,23 +16,24 @@ use std::sync::Arc;
 /// Opens a regular file for reading, with its path without links.
 ///
 /// A link that an administrator typed is followed, but not one of another user to a file that is not this user's: it would make root
-/// read what its owner may not.
+/// read what its owner may not. The same holds for hard links.
 pub(crate) fn regular(path: &str) -> Result<(File, Metadata, PathBuf)> {
     let shown = printable(path, 300);
     let missing = |e| Code::NoSuchFile.problem(format!("cannot open `{shown}`")).on(&shown).because(e).hint(hints::folder_of(path));
     let reached = named::reach(path).map_err(missing)?;
     let meta = reached.file.metadata().map_err(missing)?;
-    let foreign = reached.foreign_link().map_err(missing)?.cloned();
+    let foreign = reached.foreign().map_err(missing)?;
     let Reached { file, path: real, .. } = reached;
-    if let Some((link, owner)) = foreign {
+    if let Some(foreign) = foreign {
+        let itself = Cmd::new("ls", ["-l", &real.to_string_lossy()]);
+        let hint = match &foreign {
+            Foreign::Link { .. } => format!("if that file is meant, name it itself: {itself}"),
+            Foreign::HardLink { .. } => format!("if that file is meant, copy it to a folder of root: {itself}"),
+        };
         return Err(Problem::usage(format!("`{shown}` is not opened: another user's link leads to it"))
             .on(&shown)
-            .because(format!(
-                "`{}` is a link of the user {owner} to a file of the user {}",
-                printable(&link.display().to_string(), 300),
-                meta.uid()
-            ))
-            .hint(format!("if that file is meant, name it itself: {}", Cmd::new("ls", ["-l", &real.to_string_lossy()]))));
+            .because(printable(&foreign.to_string(), 600))
+            .hint(hint));
     }
     if !meta.is_file() {
         let problem = Problem::usage(format!("`{shown}` is not a regular file")).on(&shown);

@@ -6,7 +6,7 @@
 use super::fetch::Remote;
 use super::signature::{self, Detached, Keys};
 use super::{ftp, hints, http};
-use crate::hostfs::named;
+use crate::hostfs::input::Input;
 use chyves_core::error::{Code, Kind, Problem, Result};
 use chyves_core::image::{Hash, Order, Source, checksums};
 use chyves_core::value::printable;
@@ -136,7 +136,7 @@ pub(crate) fn small(place: &Source, silence: u32) -> Result<Vec<u8>> {
     let shown = place.shown();
     let mut bytes = Vec::new();
     let mut from: Box<dyn Read> = match place {
-        Source::File(path) => Box::new(named::open(path).map_err(|e| {
+        Source::File(path) => Box::new(Input::open(path).map_err(|e| {
             let problem = Code::NoSuchFile.problem(format!("cannot open `{}`", printable(path, 300))).on(&shown);
             problem.because(e).hint(hints::folder_of(path))
         })?),

@@ -475,8 +475,9 @@ const FACTS_LIMIT: u64 = 16 << 20;
 /// # Errors
 /// The file cannot be read or has another format.
 pub fn stated_facts(path: &str) -> Result<HostFacts> {
-    let text = crate::hostfs::named::text(path, FACTS_LIMIT)
-        .map_err(|e| Problem::usage(format!("cannot read the facts in `{}`", printable(path, 200))).on(path).because(e))?;
+    let text = crate::hostfs::named::text(path, FACTS_LIMIT).map_err(|e| {
+        crate::hostfs::problem(e, |e| Problem::usage(format!("cannot read the facts in `{}`", printable(path, 200))).on(path).because(e))
+    })?;
     serde_json::from_str(&text).map_err(|e| {
         Problem::usage(format!("`{}` holds no facts of a host", printable(path, 200)))
             .on(path)

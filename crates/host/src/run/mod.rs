@@ -144,7 +144,7 @@ fn mount_turn(cmd: &Cmd) -> Result<Option<File>> {
     if cmd.program != "zfs" || !mounts || platform::here().dialect() != Dialect::Fuse {
         return Ok(None);
     }
-    let Ok(turn) = crate::hostfs::named::open(FUSE_SOCKET_DIR) else { return Ok(None) };
+    let Ok(turn) = crate::hostfs::named::open_as_seen(FUSE_SOCKET_DIR) else { return Ok(None) };
     let (began, signals, mut notice) = (Instant::now(), interrupt::count(), wait::notice());
     while matches!(turn.try_lock(), Err(TryLockError::WouldBlock)) {
         let so_far = began.elapsed();
