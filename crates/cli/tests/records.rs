@@ -234,3 +234,56 @@ fn something_in_the_place_of_the_folder_of_a_guest() {
     std::fs::remove_dir_all(&elsewhere).unwrap();
     host.nothing_is_left();
 }
+
+/// What is lost of the folder of a VM that runs: the files that show that it runs, all of them, or the folder itself.
+const LOSSES: [(&str, fn(&Path)); 3] = [
+    ("the locks and the record", |folder| {
+        for file in [RECORD, LOCKS[0], LOCKS[1]] {
+            std::fs::remove_file(folder.join(file)).unwrap();
+        }
+    }),
+    ("the files", |folder| {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }),
+    ("the folder", |folder| std::fs::remove_dir_all(folder).unwrap()),
+];
+
+#[test]
+fn a_vm_that_has_lost_its_folder_is_neither_started_again_nor_deleted_and_gets_it_back() {
+    let Some(ground) = ground("records::lost") else { return };
+    let host = &ground.host;
+    host.ok("start web");
+    let pids = host.pids("web");
+    for (what, lose) in LOSSES {
+        for (line, code) in [("start web", 0), ("delete web --yes", 4), ("reclaim web", 0), ("reclaim", 0)] {
+            lose(&ground.folder);
+            host.chyves(line).ends(code);
+            // It has lost nothing but its files.
+            host.ok("repair").says("its supervisor has written it again");
+            assert_eq!((host.state("web").as_str(), host.pids("web")), ("running", pids), "{what}: {line}");
+        }
+    }
+    for (what, lose) in LOSSES {
+        lose(&ground.folder);
+        host.ok("stop web --now");
+        until("web to be off", || (host.state("web") == "stopped").then_some(()));
+        host.nothing_is_left();
+        host.ok("start web");
+        let (machine, supervisor) = host.pids("web");
+        host.kill(supervisor);
+        until("web to be orphaned", || (host.state("web") == "orphaned").then_some(()));
+        lose(&ground.folder);
+        for line in ["start web", "delete web --yes", "repair"] {
+            host.chyves(line).ends(4).says("chyves stop web --now");
+        }
+        host.ok("stop web --now");
+        until("the hypervisor to end", || has_ended(machine).then_some(()));
+        host.ok("reclaim");
+        assert!(!ground.folder.exists(), "{what}");
+        host.ok("start web");
+    }
+    host.ok("stop web --now");
+    host.nothing_is_left();
+}

@@ -108,6 +108,8 @@ impl Engine {
         let mut sorted: Vec<String> = names.iter().map(|name| format!("{kind}.{}", name.as_ref())).collect();
         sorted.sort_unstable();
         sorted.dedup();
+        // A guest that is about to be changed as one that is stopped must be one.
+        self.runtime.be_thorough();
         let locks = sorted.iter().map(|name| self.runtime.lock_named(name, LOCK_WAIT, &self.typed)).collect::<Result<Vec<_>>>()?;
         self.heal(&sorted)?;
         if let Ok(mut held) = self.held.lock() {

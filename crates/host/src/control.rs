@@ -3,11 +3,12 @@
 //! One request per connection, as a line of JSON. Answers are lines of JSON, except at the console, where raw bytes follow. Not
 //! here: executing a request (`supervise`), stopping a guest through it (`supervise::stop`), and the client side of the console (`console`).
 
-use crate::runtime::{GuestState, Phase, Runtime};
+use crate::runtime::{GuestDir, GuestState, Phase, Runtime};
 use chyves_core::error::{Problem, Result};
 use chyves_core::lifecycle::Force;
 use chyves_core::value::{Dataset, GuestName, Size};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -137,10 +138,14 @@ impl Call {
     pub(crate) fn make(rt: &Runtime, uuid: Uuid, request: &Request) -> Result<Option<Self>> {
         let path = rt.guest(uuid).control();
         let cant = |e: &dyn std::fmt::Display| Problem::failed("cannot connect to the guest's supervisor").on(path.display()).because(e);
+        let is_absent = |e: &std::io::Error| matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused);
         let mut stream = match UnixStream::connect(&path) {
             Ok(stream) => stream,
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
-                return Ok(None);
+            Err(e) if is_absent(&e) => {
+                if !recall(&rt.guest(uuid))? {
+                    return Ok(None);
+                }
+                UnixStream::connect(&path).map_err(|e| cant(&e))?
             }
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
                 return Err(cant(&e).hint("run it as root"));
@@ -187,6 +192,18 @@ impl Call {
             Err(e) => Err(cant(&e)),
         }
     }
+}
+
+/// Makes a supervisor that lives without its socket create it again, with everything else that it has lost in the runtime folder.
+/// False if none lives.
+fn recall(dir: &GuestDir) -> Result<bool> {
+    let Some(process) = dir.supervisor_process()? else { return Ok(false) };
+    // One of an older version has no handler, and would be ended.
+    if process.handles(Signal::USR1) != Some(true) || !process.signal(Signal::USR1)? {
+        return Ok(false);
+    }
+    let back = gone(ANSWER_WITHIN, || Ok(dir.listens() || !process.is_alive()?))?;
+    Ok(back && dir.listens())
 }
 
 /// Sends a request that has one answer.

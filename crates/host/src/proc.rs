@@ -45,10 +45,19 @@ impl Proc {
     /// Whether it ignores SIGTERM or has a handler for it, so that the signal would not simply end it; none if that is unknown.
     /// bhyve installs its handler when the guest enables ACPI, and not before.
     pub fn bears_term(&self) -> Option<bool> {
+        self.disposes(Signal::TERM, |ignored, caught| ignored | caught)
+    }
+
+    /// Whether it has a handler for a signal; none if that is unknown.
+    pub(crate) fn handles(&self, signal: Signal) -> Option<bool> {
+        self.disposes(signal, |_, caught| caught)
+    }
+
+    fn disposes(&self, signal: Signal, of: fn(u64, u64) -> u64) -> Option<bool> {
         let (ignored, caught) = dispositions(self.pid)?;
-        let term = 1u64 << (Signal::TERM.as_raw() - 1);
+        let bit = 1u64 << (signal.as_raw() - 1);
         // Checked after the query: the answer belonged to this process.
-        (self.is_alive() == Ok(true)).then_some((ignored | caught) & term != 0)
+        (self.is_alive() == Ok(true)).then_some(of(ignored, caught) & bit != 0)
     }
 
     /// Sends a signal to exactly this process; does nothing if it has exited. Whether it still existed.

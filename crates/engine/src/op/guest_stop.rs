@@ -51,6 +51,8 @@ impl Operation for GuestStop {
     }
 
     fn run(&self, engine: &Engine, _: &Observed) -> Result<Outcome<Self::Answer>> {
+        // One that has lost its folder runs all the same.
+        engine.runtime.be_thorough();
         let (were_off, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let results = engine.each(&self.guests, Pace::Asking, |world, guest| {
             seen.fetch_add(1, Ordering::SeqCst);

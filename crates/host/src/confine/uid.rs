@@ -8,6 +8,7 @@ use crate::proc::Proc;
 use crate::runtime::life;
 use chyves_core::confinement::UIDS;
 use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::{Uid, getpriority_user};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,6 +46,10 @@ fn claim_for(process: &Proc, run: &Path, guest: Uuid, first: u32) -> Result<Clai
         let uid = first + (begin + n) % UIDS;
         // Anything but a regular file claims no id, and must not keep all guests from starting.
         if own::oddity(path(run, uid)).is_some() {
+            continue;
+        }
+        // A hypervisor whose claim was lost has its id all the same.
+        if getpriority_user(Uid::from_raw(uid)).is_ok() {
             continue;
         }
         if let Some(lock) = life::claim(&path(run, uid), Duration::ZERO).map_err(|e| e.to_string())? {
@@ -96,6 +101,15 @@ mod tests {
         life::name(&path(temp.path(), 5007), &Proc { pid: 1, start: "of another".into() }).unwrap();
         forget_unused(temp.path());
         assert!(!path(temp.path(), 5007).exists() && path(temp.path(), 5008).exists());
+        // The id of a process without a claim is in use.
+        if rustix::process::geteuid().is_root() {
+            use std::os::unix::process::CommandExt;
+            let mut child = std::process::Command::new("sleep").arg("1000").uid(5020).spawn().unwrap();
+            assert_eq!(claim(temp.path(), Uuid::from_u128(20), 5000).unwrap().uid, 5021);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(claim(temp.path(), Uuid::from_u128(20), 5000).unwrap().uid, 5020);
+        }
         // The last id of the range is followed by the first.
         let last = claim(temp.path(), Uuid::from_u128(u128::from(UIDS) - 1), 5000).unwrap();
         assert_eq!(last.uid, 5000 + UIDS - 1);

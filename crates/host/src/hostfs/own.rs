@@ -216,6 +216,11 @@ pub fn is_there(path: impl AsRef<Path>) -> bool {
     stat(path).is_ok()
 }
 
+/// Whether the name is a socket of root or of this user.
+pub fn is_socket(path: impl AsRef<Path>) -> bool {
+    stat(path).is_ok_and(|meta| meta.file_type().is_socket() && is_own(&meta).is_ok())
+}
+
 /// Why the name cannot be a file of chyves: it is not regular, belongs to another user, or its owner may not read it; none if it can
 /// be, or is missing.
 pub fn oddity(path: impl AsRef<Path>) -> Option<String> {

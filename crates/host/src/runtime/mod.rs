@@ -7,6 +7,7 @@
 //! * [`life`]: whether an untrusted process lives
 //! * [`lock`]: locks that name their holder
 //! * [`record`]: what a supervisor records about its VM
+//! * [`search`]: the processes of a VM whose locks and record are lost
 //! * [`observe`]: the current state of guests
 //!
 //! Not here: running a VM (`supervise`) and communicating with its supervisor (`control`).
@@ -15,6 +16,7 @@ pub(crate) mod life;
 pub mod lock;
 pub mod observe;
 pub mod record;
+mod search;
 
 pub use crate::platform::{LASTING_VARIABLE, ROOT_VARIABLE};
 pub use lock::Lock;
@@ -27,13 +29,19 @@ use crate::proc::{self, Proc};
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::SECRET_FILE;
 use chyves_core::os::Os;
+use search::{Found, Role};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Maximum length in bytes of a UNIX socket's path, without its NUL: the smallest limit of all supported systems.
 pub const SOCKET_PATH_LIMIT: usize = 103;
+
+/// The lock that a supervisor holds.
+const SUPERVISOR_LOCK: &str = "supervisor.lock";
+/// The lock that a hypervisor holds.
+const MACHINE_LOCK: &str = "machine.lock";
 
 /// The default runtime folder of each system.
 const fn root(os: Os) -> &'static str {
@@ -58,12 +66,20 @@ pub struct Runtime {
     lasting: PathBuf,
     /// Set once the runtime folder was found to be safe.
     safe: OnceLock<()>,
+    /// Set where guests without a folder are searched for among the processes of this host.
+    thorough: Arc<OnceLock<()>>,
+    /// The processes that were found without the folder, once they were searched for.
+    found: Arc<OnceLock<Vec<Found>>>,
 }
 
 /// The runtime files of one guest.
 #[derive(Debug, Clone)]
 pub(crate) struct GuestDir {
     path: PathBuf,
+    uuid: Uuid,
+    root: PathBuf,
+    thorough: bool,
+    found: Arc<OnceLock<Vec<Found>>>,
 }
 
 /// Absolute, because supervisors change to `/`.
@@ -85,7 +101,7 @@ impl Runtime {
     /// The runtime folder at a path, which is also the state folder. Creates nothing.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = absolute(root.into());
-        Self { lasting: root.clone(), root, safe: OnceLock::new() }
+        Self { lasting: root.clone(), root, safe: OnceLock::new(), thorough: Arc::default(), found: Arc::default() }
     }
 
     /// Path of the runtime folder.
@@ -122,7 +138,20 @@ impl Runtime {
     }
 
     pub(crate) fn guest(&self, uuid: Uuid) -> GuestDir {
-        GuestDir { path: self.root.join(uuid.hyphenated().to_string()) }
+        let path = self.root.join(uuid.hyphenated().to_string());
+        GuestDir { path, uuid, root: self.root.clone(), thorough: self.thorough.get().is_some(), found: Arc::clone(&self.found) }
+    }
+
+    /// Where a guest has no folder, its processes are searched for from now on, so that one that lives is seen, too. For commands that
+    /// change guests: the search is done once, and takes longer than anything else of a command that only reads.
+    pub fn be_thorough(&self) {
+        let _ = self.thorough.set(());
+    }
+
+    /// The VMs of which living processes are found.
+    fn found(&self) -> Result<Vec<Uuid>> {
+        let lives = |found: &&Found| found.process.is_alive() == Ok(true);
+        Ok(found(&self.found, &self.root)?.iter().filter(lives).map(|found| found.uuid).collect())
     }
 
     /// Why the folder cannot be written; none if it can. Creates the folder if it is missing.
@@ -219,6 +248,22 @@ fn open_above(path: &Path, me: u32) -> Option<PathBuf> {
     real.ancestors().skip(1).find(open).map(Path::to_path_buf)
 }
 
+/// The processes that are found without a runtime folder, which are searched for once.
+fn found<'f>(found: &'f OnceLock<Vec<Found>>, root: &Path) -> Result<&'f [Found]> {
+    match found.get() {
+        Some(found) => Ok(found),
+        None => search::search(root).map(|new| found.get_or_init(|| new).as_slice()),
+    }
+}
+
+/// The process, if it lives.
+fn living(process: Option<Proc>) -> Result<Option<Proc>> {
+    Ok(match process {
+        Some(process) if process.is_alive()? => Some(process),
+        Some(_) | None => None,
+    })
+}
+
 fn is_file(lock: &Path) -> bool {
     own::is_there(lock) && own::oddity(lock).is_none()
 }
@@ -233,11 +278,11 @@ impl GuestDir {
     }
 
     pub(crate) fn supervisor_lock(&self) -> PathBuf {
-        self.path.join("supervisor.lock")
+        self.path.join(SUPERVISOR_LOCK)
     }
 
     pub(crate) fn machine_lock(&self) -> PathBuf {
-        self.path.join("machine.lock")
+        self.path.join(MACHINE_LOCK)
     }
 
     /// Whether the supervisor's lock is a file, so that it can be checked and taken.
@@ -248,7 +293,7 @@ impl GuestDir {
     /// Whether its supervisor lives.
     pub(crate) fn is_supervised(&self) -> Result<bool> {
         let lock = self.supervisor_lock();
-        if self.has_supervisor_lock() { lock::is_held(&lock) } else { Ok(self.recorded(|record| Some(&record.supervisor))?.is_some()) }
+        if self.has_supervisor_lock() { lock::is_held(&lock) } else { self.supervisor_lives() }
     }
 
     /// Whether a process of the VM lives.
@@ -260,18 +305,60 @@ impl GuestDir {
     /// The living hypervisor process, if its lock names it.
     pub(crate) fn machine_process(&self) -> Result<Option<Proc>> {
         let lock = self.machine_lock();
-        if is_file(&lock) { life::named(&lock) } else { self.recorded(|record| record.machine.as_ref()) }
+        if is_file(&lock) {
+            return life::named(&lock);
+        }
+        match self.recorded()? {
+            Some(record) => living(record.machine),
+            None => self.search(Role::Machine),
+        }
     }
 
-    /// A process that the record names, if it lives: the second proof, where the lock file is missing or is not a regular file.
-    fn recorded(&self, which: fn(&Record) -> Option<&Proc>) -> Result<Option<Proc>> {
-        // What is damaged names nobody.
-        let Ok(Some(record)) = Record::read(&self.record()) else { return Ok(None) };
-        let boot = proc::boot_id()?;
-        match which(&record).filter(|_| record.boot == boot) {
-            Some(process) if process.is_alive()? => Ok(Some(process.clone())),
-            Some(_) | None => Ok(None),
+    /// Whether the supervisor lives whose lock is missing, or is not a regular file.
+    fn supervisor_lives(&self) -> Result<bool> {
+        match self.recorded()? {
+            Some(record) => Ok(living(Some(record.supervisor))?.is_some()),
+            None => Ok(self.listens() || self.search(Role::Supervisor)?.is_some()),
         }
+    }
+
+    /// Whether a process accepts connections at the control socket, as only a supervisor does. The folder is private, so nobody else can
+    /// have put a socket there.
+    pub(crate) fn listens(&self) -> bool {
+        own::is_socket(self.control()) && std::os::unix::net::UnixStream::connect(self.control()).is_ok()
+    }
+
+    /// Whether a living process of this VM is found, where that is searched for.
+    fn is_found(&self) -> Result<bool> {
+        Ok(self.thorough && (self.search(Role::Supervisor)?.is_some() || self.search(Role::Machine)?.is_some()))
+    }
+
+    /// A process of this VM that is found without the folder, if it lives.
+    fn search(&self, role: Role) -> Result<Option<Proc>> {
+        let of = |found: &&Found| found.uuid == self.uuid && found.role == role;
+        living(found(&self.found, &self.root)?.iter().find(of).map(|found| found.process.clone()))
+    }
+
+    /// The supervisor's process, if it lives.
+    pub(crate) fn supervisor_process(&self) -> Result<Option<Proc>> {
+        match self.recorded()? {
+            Some(record) => living(Some(record.supervisor)),
+            None => self.search(Role::Supervisor),
+        }
+    }
+
+    /// The record, if it is one of this boot: the second proof, where the file of a lock is lost. What is damaged proves nothing.
+    fn recorded(&self) -> Result<Option<Record>> {
+        let record = Record::read(&self.record()).ok().flatten();
+        let boot = proc::boot_id()?;
+        Ok(record.filter(|record| record.boot == boot))
+    }
+
+    /// Why nothing of its own in the folder shows a VM that lives: its record and a lock are missing; none otherwise.
+    pub(crate) fn loss(&self, supervisor: bool, machine: bool) -> Option<String> {
+        let lost = |lives, lock: PathBuf| lives && !own::is_there(lock);
+        let is_lost = lost(supervisor, self.supervisor_lock()) || lost(machine, self.machine_lock());
+        (is_lost && !own::is_there(self.record())).then(|| format!("its record and its locks in `{}` are missing", self.path.display()))
     }
 
     /// Why its folder or one of its locks cannot be one; none if all are in order or missing.

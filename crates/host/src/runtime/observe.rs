@@ -145,11 +145,12 @@ impl Runtime {
         uuids_in(&self.root.join(jail::ROOTS))
     }
 
-    /// Every guest with a record that cannot be read.
+    /// Every guest with a record that cannot be read, or is lost together with its locks.
     ///
     /// # Errors
-    /// The runtime folder cannot be read.
+    /// The runtime folder cannot be read, or the processes of this host cannot be listed.
     pub fn damaged(&self) -> Result<Vec<Observed>> {
+        self.be_thorough();
         Ok(self.observe_all()?.into_iter().filter(|seen| seen.damaged.is_some()).collect())
     }
 
@@ -167,7 +168,13 @@ impl Runtime {
     /// The UUIDs that have a folder.
     fn uuids(&self) -> Result<Vec<Uuid>> {
         self.check()?;
-        uuids_in(&self.root)
+        let mut all = uuids_in(&self.root)?;
+        if self.thorough.get().is_some() {
+            all.extend(self.found()?);
+        }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
     }
 
     /// Every guest that runs or has crashed since boot.
@@ -199,7 +206,7 @@ fn uuids_in(folder: &Path) -> Result<Vec<Uuid>> {
 
 fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
     // Most guests of a host do not run; this is all that they cost.
-    if own::stat(dir.path()).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+    if own::stat(dir.path()).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) && !dir.is_found()? {
         return Ok(Observed::stopped(uuid));
     }
     let mut tries = 0;
@@ -210,7 +217,7 @@ fn look(dir: &GuestDir, uuid: Uuid, boot: &str) -> Result<Observed> {
             Ok(record) => (record.filter(|r| r.boot == boot && r.uuid == uuid), None),
             Err(problem) => (None, Some(problem.causes.first().cloned().unwrap_or(problem.message))),
         };
-        let damaged = damaged.or_else(|| dir.damage());
+        let damaged = damaged.or_else(|| dir.damage()).or_else(|| dir.loss(supervisor, machine));
         let state = match (&damaged, &record) {
             (Some(why), None) => without_record(supervisor, machine, why),
             (None, _) | (_, Some(_)) => judge(supervisor, machine, record.as_ref()),

@@ -52,6 +52,17 @@ pub(super) struct Peers {
     all: Vec<Peer>,
 }
 
+fn listen(path: &Path) -> Result<UnixListener> {
+    let open = || {
+        let listener = own::listen(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    open().map_err(|e: std::io::Error| {
+        Problem::failed(format!("cannot make the control socket `{}`", path.display())).on(path.display()).because(e)
+    })
+}
+
 /// What a client sent.
 pub(super) enum Said {
     /// A request.
@@ -63,15 +74,13 @@ pub(super) enum Said {
 impl Peers {
     /// Opens the listening socket, to which only root can connect.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let open = || {
-            let listener = own::listen(path)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        let listener = open().map_err(|e: std::io::Error| {
-            Problem::failed(format!("cannot make the control socket `{}`", path.display())).on(path.display()).because(e)
-        })?;
-        Ok(Self { listener, all: Vec::new() })
+        Ok(Self { listener: listen(path)?, all: Vec::new() })
+    }
+
+    /// Replaces the listening socket, whose name is lost. Clients stay connected.
+    pub(super) fn listen_again(&mut self, path: &Path) -> Result<()> {
+        self.listener = listen(path)?;
+        Ok(())
     }
 
     /// The descriptors to poll. `room`: how many bytes of console input can be accepted; at 0 no input is read.

@@ -248,7 +248,11 @@ impl Engine<'_> {
     /// Checks everything that may have happened.
     fn look(&mut self) {
         let now = self.now();
-        if self.signals.take() {
+        let requested = self.signals.take();
+        if requested.restore {
+            self.restore_files();
+        }
+        if requested.stop {
             self.hypervisor_log.note("a signal requested to stop the guest");
             let timeout = u64::from(self.launch.policy.stop_timeout) * 1000;
             self.events.push_back(Event::Stop(Wish { timeout, force: Force::Never, stands: true }));

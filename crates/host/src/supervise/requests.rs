@@ -6,7 +6,6 @@ use super::machine::Machine;
 use super::order::Outcome;
 use crate::confine;
 use crate::control::{Reply, Request, Status};
-use crate::hostfs::own;
 use chyves_core::error::Problem;
 use chyves_core::launch::Opened;
 use chyves_core::lifecycle::{Event, Phase, Wish};
@@ -49,11 +48,7 @@ impl Engine<'_> {
                 self.peers.let_watch(index, *read_only, &reply, &before);
             }
             Request::Record => {
-                // A file cannot be renamed over a folder.
-                drop(own::remove_all(self.dir.record()));
-                self.written = None;
-                self.restore_locks();
-                self.write_record();
+                self.restore_files();
                 let cant = || Problem::failed(format!("the supervisor of `{}` cannot write its record", self.launch.guest));
                 let reply = if self.written.is_some() { Reply::Done } else { Reply::Failed(cant()) };
                 self.peers.answer(index, &reply);

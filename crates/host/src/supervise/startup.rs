@@ -207,11 +207,18 @@ impl<'a> Engine<'a> {
 }
 
 impl Engine<'_> {
-    /// Creates the files of the locks again, where they were removed or something else is at their paths. The hypervisor still holds
-    /// the former file of its lock; the new one names it.
-    pub(super) fn restore_locks(&mut self) {
+    /// Creates its folder, its socket, the locks and the record again, where they were removed or something else is at their paths. The
+    /// hypervisor still holds the former file of its lock; the new one names it.
+    pub(super) fn restore_files(&mut self) {
         drop(self.dir.clear_damage());
         drop(self.dir.create());
+        // A file cannot be renamed over a folder.
+        drop(own::remove_all(self.dir.record()));
+        self.written = None;
+        if !own::is_socket(self.dir.control()) {
+            drop(own::remove_all(self.dir.control()));
+            drop(self.peers.listen_again(&self.dir.control()));
+        }
         if !self.lock.is_in_place()
             && let Ok(Some(mut lock)) = Lock::take(&self.dir.supervisor_lock(), lock::GLANCE)
         {
@@ -223,6 +230,7 @@ impl Engine<'_> {
         {
             drop(life::restore(&self.dir.machine_lock(), process));
         }
+        self.write_record();
     }
 }
 
