@@ -1,11 +1,12 @@
 //! Output: results on standard output, everything else on standard error, progress only on a terminal.
 
-use crate::output;
+use crate::{command, output};
 use anstyle::{AnsiColor, Style};
 use chyves_core::error::{Code, Problem, Result};
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
 use chyves_engine::Events;
+use chyves_engine::op::HostSetting;
 use chyves_host::apply::Event;
 use chyves_host::interrupt;
 use serde_json::{Value, json};
@@ -222,6 +223,22 @@ impl Events for Ui {
         // Otherwise a note of the plan says so.
         if self.volume == Volume::Quiet {
             self.result(&format!("{object}: {state}"));
+        }
+    }
+
+    fn undecided(&self, guest: &str, settings: &[HostSetting]) {
+        if self.json {
+            self.answer_json(json!({ "object": guest, "host_settings": settings }));
+        } else {
+            self.answer(&command::host_settings(guest, settings));
+        }
+    }
+
+    fn foreseen(&self, object: &str, text: &str) {
+        if self.json {
+            self.answer_json(json!({ "object": object, "foreseen": text }));
+        } else {
+            self.answer(&format!("# {text}\n"));
         }
     }
 

@@ -87,7 +87,7 @@ fn a_received_guest_reaches_nothing_before_it_is_trusted() {
         refused.out.lines().map(|l| l.split("  ").filter(|c| !c.is_empty()).map(str::trim).collect::<Vec<_>>().join(" | ")).collect();
     let table = table.join("\n").replace(&host.work().display().to_string(), "WORK");
     insta::assert_snapshot!("adopt_table", table);
-    host.chyves("adopt web --json").ends(4).says("\"host_settings\"").says("\"runs a program\"").says("\"error\"");
+    host.chyves("adopt web --json").ends(4).says("\"host_settings\"").says("\"runs-program\"").says("\"error\"");
     host.chyves("adopt web --trust=ram").ends(2).says("does not reach the host");
     host.chyves("adopt web --trust=nonsense").ends(2);
     host.ok("adopt web --drop-host-settings --dry-run").says("inherit chyves:qargs").says("removed");

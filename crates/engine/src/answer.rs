@@ -1,7 +1,7 @@
 //! Types that answers share. A size is a number of bytes, a time is RFC 3339, a state is an enumeration.
 
 use crate::sizes;
-use chyves_core::error::Problem;
+use chyves_core::error::{Code, Problem};
 use chyves_core::guest::pending::{Pending, WAITS_FOR};
 use chyves_core::guest::{self, Guest, RunState};
 use chyves_core::network::leases::Known;
@@ -92,6 +92,14 @@ impl State {
             RunState::Stopping => Self::Stopping,
             RunState::Orphaned => Self::Orphaned,
             RunState::Crashed { .. } => Self::Crashed,
+        }
+    }
+
+    /// Whether a hypervisor runs it, or is about to.
+    pub const fn is_alive(self) -> bool {
+        match self {
+            Self::Starting | Self::Running | Self::Paused | Self::Stopping | Self::Orphaned => true,
+            Self::Stopped | Self::Crashed | Self::Foreign => false,
         }
     }
 
@@ -339,29 +347,22 @@ struct FailureSchema {
     hint: Option<Vec<String>>,
 }
 
-/// The class of a failure, which shows what became of the host.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "kebab-case")]
+/// The class of a failure in a schema, with the words and meanings of chyves-core.
 #[allow(dead_code)] // it only describes
-enum Class {
-    /// A step failed; what was done has been rolled back.
-    Failed,
-    /// A value is wrong; nothing was changed.
-    Usage,
-    /// Something named does not exist; nothing was changed.
-    NotFound,
-    /// Not possible in the present state; nothing was changed.
-    NotNow,
-    /// The host lacks something; nothing was changed.
-    HostCant,
-    /// Of several objects, some succeeded and some failed.
-    Partial,
-    /// A step failed and the rollback failed too.
-    Left,
-    /// A bug in chyves.
-    Bug,
-    /// Interrupted; rolled back.
-    Interrupted,
+struct Class;
+
+impl JsonSchema for Class {
+    fn schema_name() -> Cow<'static, str> {
+        "Class".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // The code of a class, which failures without a code of their own have, is the same word.
+        let classes = Code::ALL.iter().filter(|code| Code::of_class(code.class()) == **code);
+        let one = |code: &Code| serde_json::json!({ "type": "string", "const": code.class(), "description": code.meaning() });
+        let all: Vec<_> = classes.map(one).collect();
+        json_schema!({ "description": "The class of a failure, which shows what became of the host.", "oneOf": all })
+    }
 }
 
 /// The result for one of several objects.

@@ -1,5 +1,6 @@
 //! What happens while an operation runs. A terminal prints it, a web page shows it, a test records it.
 
+use crate::op::HostSetting;
 use chyves_core::error::{Code, Result};
 use chyves_core::os::Os;
 use chyves_core::plan::Plan;
@@ -21,6 +22,12 @@ pub trait Events: Send + Sync {
 
     /// Nothing had to be done for an object, which is in this state.
     fn unchanged(&self, _object: &str, _state: &str) {}
+
+    /// What would be done to an object, by something that has no plan to show.
+    fn foreseen(&self, _object: &str, _text: &str) {}
+
+    /// The settings of a guest that reach the host, and what an adoption that is only shown, or that was refused, makes of each.
+    fn undecided(&self, _guest: &str, _settings: &[HostSetting]) {}
 
     /// Whether somebody can be asked.
     fn can_ask(&self) -> bool {

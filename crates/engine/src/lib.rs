@@ -25,14 +25,18 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod bridges;
 mod checks;
 mod disks;
 mod engine;
 mod events;
+pub mod foreground;
 mod needs;
 mod networks;
 pub mod op;
 mod operation;
+mod places;
+pub mod present;
 mod reverts;
 pub mod schema;
 mod several;

@@ -79,7 +79,7 @@ impl Media {
         if engine.dry_run {
             own_texts(engine, guest, &mut plan);
         }
-        Ok(Start { world, plan, networks, _claims: claims })
+        Ok(Start { world, plan, networks, claims })
     }
 }
 
@@ -107,7 +107,7 @@ pub struct Start {
     /// The lock of the host's networks, if the plan changes them.
     pub networks: Option<Lock>,
     /// The claims of the display's port and of the jail's ruleset: held until the guest's supervisor runs.
-    _claims: Claims,
+    pub(crate) claims: Claims,
 }
 
 impl Start {
@@ -185,7 +185,7 @@ fn with_accel(engine: &Engine, world: &World) -> World {
 }
 
 /// The claims of a VNC port and of a ruleset.
-type Claims = (Option<Lock>, Option<rulesets::Claim>);
+pub(crate) type Claims = (Option<Lock>, Option<rulesets::Claim>);
 
 /// The request with what is known only at the start, and the claims of what was chosen.
 fn request(engine: &Engine, world: &World, guest: &Guest, occasion: Occasion, drives: Vec<Drive>) -> Result<(Request, Claims)> {

@@ -1,15 +1,11 @@
 //! `chyves adopt`: makes a foreign guest one of this host, after its settings that reach the host have been decided on.
 
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
-use chyves_core::check::trust::HostSetting;
 use chyves_core::error::Result;
-use chyves_core::guest::Guest;
-use chyves_core::plan::adopt::{self, Fate, Request, Trust};
-use chyves_core::world::World;
-use chyves_host::observe::{self, Look};
-use serde_json::{Value, json};
+use chyves_engine::answer::Single;
+use chyves_engine::op::{Adopted, AdoptedWord, GuestAdopt, HostSetting, Trusting};
 
 /// The value of `--trust` without an argument; no key looks like it.
 const ALL: &str = "*";
@@ -46,74 +42,48 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn request(&self) -> Result<Request> {
+    fn request(&self) -> Result<GuestAdopt> {
         let trust = match &self.trust {
-            None => Trust::Nothing,
-            Some(keys) if *keys == [ALL] => Trust::All,
-            Some(keys) => Trust::in_keys(keys)?,
+            None => Trusting::Nothing,
+            Some(keys) if *keys == [ALL] => Trusting::All,
+            Some(keys) => Trusting::Keys(keys.clone()),
         };
-        Ok(Request { trust, drop: self.drop_host_settings, ..Request::default() })
+        let guests = Targets::parse(&self.guests)?;
+        Ok(GuestAdopt { guests, new_identity: self.new_identity, trust, drop_host_settings: self.drop_host_settings })
     }
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
-    let request = args.request()?;
-    session.each(&Targets::parse(&args.guests)?, Pace::InTurn, |world, guest| one(session, world, guest, args.new_identity, &request))
-}
-
-fn one(session: &Session, world: &World, guest: &Guest, new_identity: bool, request: &Request) -> Result<Option<Report>> {
-    // Oddities were already shown when the guest itself was observed.
-    let all = observe::world(&session.runtime, &Look::at_keys(Vec::new()))?.guests;
-    let tree = observe::tree(&guest.dataset)?;
-    let request = Request { identity: new_identity.then(chyves_host::identity::new), tree, ..request.clone() };
-    let fates = adopt::fates(world, guest, &request);
-    let plan = match adopt::adopt(world, guest, &all, &request) {
-        Ok(plan) => plan,
-        Err(problem) => {
-            show(session, guest, &fates);
-            return Err(problem);
+    let outcome = session.run(&args.request()?)?;
+    for each in outcome.answer.iter().flatten().filter(|_| !session.ui.json) {
+        if let Single::Done(Adopted { done: AdoptedWord::Adopted, host_settings }) = &each.result {
+            session.ui.answer(&table(&each.object, host_settings));
         }
-    };
-    if plan.steps.is_empty() {
-        session.carry_out(world, &plan, guest.name.as_str())?;
-        return Ok(Some(Report::new(&guest.name, "nothing to do")));
     }
-    if session.dry_run || !session.ui.json {
-        show(session, guest, &fates);
-    }
-    let done = session.carry_out(world, &plan, guest.name.as_str())?;
-    Ok(done.map(|_| Report::new(&guest.name, "adopted").with(json!({ "host_settings": rows(&fates) }))))
+    session.show_each(outcome, |adopted| {
+        match adopted.done {
+            AdoptedWord::Adopted => "adopted",
+            AdoptedWord::Unchanged => "nothing to do",
+        }
+        .to_owned()
+    })
 }
 
-/// Shows the settings that reach the host, and what happens to each.
-fn show(session: &Session, guest: &Guest, fates: &[(HostSetting, Fate)]) {
-    if session.ui.json {
-        session.ui.answer_json(json!({ "object": guest.name.as_str(), "host_settings": rows(fates) }));
-    } else if !fates.is_empty() {
-        session.ui.answer(&table(guest, fates).text(&ListArgs::default()));
+/// The settings of a guest that reach the host, and what becomes of each; empty if there are none.
+pub(crate) fn table(guest: &str, settings: &[HostSetting]) -> String {
+    if settings.is_empty() {
+        return String::new();
     }
-}
-
-fn rows(fates: &[(HostSetting, Fate)]) -> Vec<Value> {
-    let row = |(setting, fate): &(HostSetting, Fate)| {
-        json!({
-            "property": setting.property, "value": setting.value, "source": setting.source, "host": setting.reach, "trust": fate,
-        })
-    };
-    fates.iter().map(row).collect()
-}
-
-fn table(guest: &Guest, fates: &[(HostSetting, Fate)]) -> Table {
     let mut table = Table::new(["name", "property", "value", "source", "host", "trust"]);
-    for (setting, fate) in fates {
+    for one in settings {
         table.rows.push(vec![
-            Cell::text(guest.name.as_str()),
-            Cell::text(&setting.property),
-            Cell::text(&setting.value),
-            Cell::text(setting.source.to_string()),
-            Cell::text(setting.reach.words()),
-            Cell::text(fate.word()),
+            Cell::text(guest),
+            Cell::text(&one.property),
+            Cell::text(&one.value),
+            Cell::text(super::get::source(one.source, one.inherited_from.as_deref())),
+            Cell::text(one.host.words()),
+            Cell::text(one.trust.word()),
         ]);
     }
-    table
+    table.text(&ListArgs::default())
 }

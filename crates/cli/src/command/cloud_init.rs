@@ -1,24 +1,15 @@
 //! `chyves cloud-init`: the cloud-init documents of guests, and a new instance id for them.
 
 use super::ssh_keys::keys_in;
-use crate::session::{Pace, Report, Session};
+use crate::session::Session;
 use crate::targets::Targets;
-use chyves_core::check::trust;
-use chyves_core::cloudinit::{FOLDER, Seed, Text, settings};
-use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
+use chyves_core::cloudinit::Text;
+use chyves_core::error::Result;
 use chyves_core::plan;
-use chyves_core::property::keys;
-use chyves_core::value::{FilePath, GuestName, PublicKey};
-use chyves_core::world::World;
-use chyves_host::hostfs::own;
-use chyves_host::observe::{self, Look};
-use chyves_host::{given_text, seed};
+use chyves_engine::op::{CloudInitChanged, CloudInitReinit, CloudInitSet, CloudInitShow, CloudInitState, CloudInitStatus, Document};
+use chyves_host::given_text;
 use serde_json::json;
 use std::path::PathBuf;
-
-/// Size limit of a seed, in bytes.
-const SEED_LIMIT: u64 = 64 << 20;
 
 /// See and change the cloud-init configuration of guests
 ///
@@ -109,140 +100,76 @@ impl Texts {
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Status { guests } => status(session, guests),
-        Verb::Show { guest, document, decoded } => show(session, guest, document.as_deref(), *decoded),
+        Verb::Show { guest, document, decoded } => show(session, guest, document.clone(), *decoded),
         Verb::Set { guest, ssh_key, texts, no_user_data, no_vendor_data, no_network_config } => {
             let gone = [(Text::UserData, no_user_data), (Text::VendorData, no_vendor_data), (Text::NetworkConfig, no_network_config)];
-            let mut all = texts.read()?;
-            all.extend(gone.into_iter().filter(|(_, gone)| **gone).map(|(text, _)| (text, String::new())));
-            let mut keys = Vec::new();
+            let mut ssh_keys = Vec::new();
             for word in ssh_key {
-                keys.extend(keys_in(word)?);
+                ssh_keys.extend(keys_in(word)?.iter().map(ToString::to_string));
             }
-            if !keys.is_empty() {
-                add_keys(session, guest, &keys)?;
-            }
-            if keys.is_empty() || !all.is_empty() { set(session, guest, &all) } else { Ok(()) }
+            let request = CloudInitSet {
+                guests: Targets::parse(&[guest])?,
+                ssh_keys,
+                texts: texts.read()?.into_iter().map(|(kind, text)| Document { kind, text }).collect(),
+                remove: gone.into_iter().filter(|(_, gone)| **gone).map(|(text, _)| text).collect(),
+            };
+            session.show_each(session.run(&request)?, said)
         }
-        Verb::Reinit { guests } => session.each(&Targets::parse(guests)?, Pace::InTurn, |world, guest| {
-            let plan = plan::cloud_init::reinit(world, guest)?;
-            let done = session.carry_out(world, &plan, guest.name.as_str())?;
-            let next = settings::generation(guest)?.saturating_add(1);
-            Ok(done.map(|_| Report::new(&guest.name, format!("its next start is the first boot of instance {}-{next}", guest.uuid))))
-        }),
+        Verb::Reinit { guests } => {
+            let outcome = session.run(&CloudInitReinit { guests: Targets::parse(guests)? })?;
+            session.show_each(outcome, |done| format!("its next start is the first boot of instance {}", done.instance_id))
+        }
     }
 }
 
-fn add_keys(session: &Session, guest: &str, keys: &[PublicKey]) -> Result<()> {
-    session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
-        let world = chyves_engine::Engine::with_texts(world, guest)?;
-        let plan = plan::cloud_init::add_keys(&world, guest, keys)?;
-        let done = session.carry_out(&world, &plan, guest.name.as_str())?;
-        Ok(done.filter(|_| !plan.steps.is_empty()).map(|_| Report::new(&guest.name, "SSH keys added")))
-    })
+/// What is said of a guest whose configuration was changed.
+fn said(changed: &CloudInitChanged) -> String {
+    let keys = changed.keys_added.then(|| "SSH keys added".to_owned());
+    let documents = (!changed.documents.is_empty()).then(|| format!("set {}", changed.documents.join(", ")));
+    keys.into_iter().chain(documents).collect::<Vec<_>>().join("; ")
 }
 
-fn set(session: &Session, guest: &str, texts: &[(Text, String)]) -> Result<()> {
-    if texts.is_empty() {
-        return Err(Problem::usage("nothing is to be set")
-            .hint("give a file: `chyves cloud-init set web01 --user-data FILE`, `--ssh-key FILE`; settings are changed by `chyves set web01 ci.…`"));
+fn show(session: &Session, guest: &str, document: Option<String>, decoded: bool) -> Result<()> {
+    let request = CloudInitShow { guest: guest.parse()?, document, decoded };
+    let Some(documents) = session.run(&request)?.answer else { return Ok(()) };
+    if session.ui.json {
+        session.ui.answer_json(json!(documents));
+        return Ok(());
     }
-    session.each(&Targets::parse(&[guest])?, Pace::InTurn, |world, guest| {
-        let plan = plan::cloud_init::texts(guest, texts)?;
-        let names: Vec<&str> = texts.iter().map(|(text, _)| text.file()).collect();
-        Ok(session.carry_out(world, &plan, guest.name.as_str())?.map(|_| Report::new(&guest.name, format!("set {}", names.join(", ")))))
-    })
-}
-
-/// Processes one guest after the other under its lock, since a file system may have to be mounted for reading.
-fn with_each(session: &Session, guests: &[String], mut work: impl FnMut(&World, &Guest) -> Result<()>) -> Result<()> {
-    let targets = Targets::parse(guests)?;
-    let world = session.look(&targets.look())?;
-    let (found, lost) = session.found(&targets, &world)?;
-    let names: Vec<GuestName> = found.into_iter().map(|guest| guest.name.clone()).collect();
-    for name in &names {
-        let _lock = session.lock("guest", &[name])?;
-        let world: World = session.look(&Look::at(std::slice::from_ref(name)))?;
-        work(&world, observe::guest(&world, name)?)?;
+    if documents.values().any(|text| text.contains("\nContent-Transfer-Encoding: base64\n")) {
+        session.ui.say(&format!("user-data has parts in base64: `chyves cloud-init show {guest} user-data --decoded` shows them as text"));
     }
-    Session::lacking(names.len(), lost)
-}
-
-fn seed_of(guest: &Guest) -> Result<Seed> {
-    settings::of(guest)?.ok_or_else(|| {
-        Problem::not_now(format!("`{}` is not set up by cloud-init", guest.name))
-            .on(&guest.name)
-            .hint(format!("`chyves set {} ci.enabled=yes` enables it", guest.name))
-    })
-}
-
-fn show(session: &Session, guest: &str, document: Option<&str>, decoded: bool) -> Result<()> {
-    with_each(session, &[guest.to_owned()], |world, guest| {
-        let seed = seed_of(guest)?;
-        plan::locked::guest(world, guest)?;
-        trust::check_key(world, guest, keys::CI_PASSWORD_FILE, "show the seed of")?;
-        let documents = seed::visit(guest, |folder| seed::shown(&seed, &FilePath::below(folder, FOLDER), decoded))?;
-        let all = documents.each();
-        let chosen: Vec<_> = all.iter().filter(|(name, _)| document.is_none_or(|wanted| wanted == *name)).collect();
-        if chosen.is_empty() {
-            let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-            return Err(Problem::not_found(format!("the seed of `{}` has no `{}`", guest.name, document.unwrap_or_default()))
-                .on(&guest.name)
-                .hint(format!("it has {}", names.join(", "))));
-        }
-        if !session.ui.json && chosen.iter().any(|(_, text)| text.contains("\nContent-Transfer-Encoding: base64\n")) {
-            session.ui.say(&format!(
-                "user-data has parts in base64: `chyves cloud-init show {} user-data --decoded` shows them as text",
-                guest.name
-            ));
-        }
-        if session.ui.json {
-            let pairs = chosen.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
-            session.ui.answer_json(serde_json::Value::Object(pairs));
-        } else if let [(_, text)] = chosen[..] {
-            session.ui.answer(text);
-        } else {
-            let text: Vec<String> = chosen.iter().map(|(name, text)| format!("# ---- {name}\n{text}")).collect();
-            session.ui.answer(&text.join("\n"));
-        }
-        Ok(())
-    })
+    let alone = documents.len() == 1;
+    let text = |(name, text): (&String, &String)| if alone { text.clone() } else { format!("# ---- {name}\n{text}") };
+    session.ui.answer(&documents.iter().map(text).collect::<Vec<_>>().join("\n"));
+    Ok(())
 }
 
 fn status(session: &Session, guests: &[String]) -> Result<()> {
-    let mut all = Vec::new();
-    let mut text = String::new();
-    let read = with_each(session, guests, |world, guest| {
-        let Some(seed) = settings::of(guest)? else {
-            all.push(json!({ "guest": guest.name, "enabled": false }));
-            text.push_str(&format!("{}: not set up by cloud-init; `chyves set {} ci.enabled=yes` enables it\n", guest.name, guest.name));
-            return Ok(());
-        };
-        plan::locked::guest(world, guest)?;
-        let now = seed::visit(guest, |folder| seed::image(&seed, &FilePath::below(folder, FOLDER)))?;
-        let disc = session.runtime.guest_dir(guest.uuid).join("cidata.iso");
-        let had = if guest.state.is_alive() { own::read(disc, SEED_LIMIT).ok() } else { None };
-        let current = had.map(|had| had == now);
-        all.push(json!({
-            "guest": guest.name, "enabled": true, "instance-id": seed.instance_id, "hostname": seed.hostname,
-            "state": guest.shown_state(), "current": current,
-        }));
-        let seen = match current {
-            Some(true) => "it runs with the seed of the present settings",
-            Some(false) => "it runs with an older seed; its next start or reboot rebuilds it",
-            None if guest.state.is_alive() => "it runs without a seed; its next start or reboot creates one",
-            None => "its next start makes the seed",
-        };
-        text.push_str(&format!(
-            "{}: instance {}, host name {}\n  {seen}\n  what is done once an instance (host keys, users, scripts) is done again after \
-             `chyves cloud-init reinit {}`, and in a clone\n",
-            guest.name, seed.instance_id, seed.hostname, guest.name
-        ));
-        Ok(())
-    });
+    let outcome = session.run(&CloudInitStatus { guests: Targets::parse(guests)? })?;
+    let all = outcome.answer.unwrap_or_default();
     if session.ui.json {
-        session.ui.answer_json(serde_json::Value::Array(all));
+        session.ui.answer_json(json!(all));
     } else {
-        session.ui.answer(&text);
+        session.ui.answer(&all.iter().map(words).collect::<String>());
     }
-    read
+    outcome.problem.map_or(Ok(()), Err)
+}
+
+/// The state of a guest's seed in words.
+fn words(one: &CloudInitState) -> String {
+    let name = &one.guest;
+    let (Some(instance), Some(hostname)) = (&one.instance_id, &one.hostname) else {
+        return format!("{name}: not set up by cloud-init; `chyves set {name} ci.enabled=yes` enables it\n");
+    };
+    let seen = match one.current {
+        Some(true) => "it runs with the seed of the present settings",
+        Some(false) => "it runs with an older seed; its next start or reboot rebuilds it",
+        None if one.state.is_alive() => "it runs without a seed; its next start or reboot creates one",
+        None => "its next start makes the seed",
+    };
+    format!(
+        "{name}: instance {instance}, host name {hostname}\n  {seen}\n  what is done once an instance (host keys, users, scripts) is \
+         done again after `chyves cloud-init reinit {name}`, and in a clone\n"
+    )
 }

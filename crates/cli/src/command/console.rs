@@ -5,11 +5,10 @@ use crate::targets::Targets;
 use chyves_core::cmd::Cmd;
 use chyves_core::console::{self as ways, Reach};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::Guest;
 use chyves_core::value::GuestName;
+use chyves_engine::op::{ConsoleAt, ConsoleEnd, ConsoleOpen};
 use chyves_host::console::Left;
-use chyves_host::observe::{self, Look};
-use chyves_host::{console, control, run, runtime, supervise};
+use chyves_host::{console, control, run, runtime};
 use std::io::IsTerminal;
 
 /// Attach this terminal to a guest's serial console
@@ -52,35 +51,34 @@ fn port(text: &str) -> std::result::Result<u16, String> {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
+    let guests = Targets::parse(&args.guests)?;
     if args.tmux {
-        return windows(session, args);
+        return windows(session, args, &guests);
     }
-    let [name] = args.guests.as_slice() else {
+    if args.guests.len() != 1 || !matches!(&guests, Targets::Named(names) if names.len() == 1) {
         return Err(Problem::usage("this terminal can attach to one console only").hint("--tmux opens a window for each"));
-    };
-    let name: GuestName = name.parse()?;
-    let world = session.look(&Look::at(std::slice::from_ref(&name)))?;
-    let guest = observe::guest(&world, &name)?;
-    if let Some(number) = args.port {
-        return at_port(session, guest, number, args);
     }
+    let ends = session.run(&ConsoleOpen { guests, port: args.port })?.answer.unwrap_or_default();
+    let Some(end) = ends.first() else { return Ok(()) };
+    if let Some(number) = args.port {
+        return at_port(session, end, number, args);
+    }
+    let name = &end.guest;
     if session.dry_run {
-        session.ui.answer(&format!("# attach to the console of {}\n", guest.name));
+        session.ui.answer(&format!("# attach to the console of {name}\n"));
         return Ok(());
     }
-    chyves_engine::start::with_supervisor(session, guest, &supervise::Spawner::this_program()?)?;
-    let target = control::Target { uuid: guest.uuid, name: &guest.name, dataset: &guest.dataset };
+    let target = control::Target { uuid: end.uuid, name, dataset: &end.dataset };
     let left = console::attach(&session.runtime, target, console::Options { read_only: args.read_only, no_replay: args.no_replay })?;
     // A user at this terminal did not see the command that stopped the guest. Standard output is the guest's own.
-    if let (Some(end), true) = (end(guest, &left), std::io::stdin().is_terminal()) {
+    if let (Some(end), true) = (why(name, &left), std::io::stdin().is_terminal()) {
         session.ui.say(&end);
     }
     Ok(())
 }
 
 /// Why the session ended, if the user did not end it.
-fn end(guest: &Guest, left: &Left) -> Option<String> {
-    let name = &guest.name;
+fn why(name: &GuestName, left: &Left) -> Option<String> {
     match left {
         Left::Escape | Left::InputOver | Left::Interrupted => None,
         Left::Ended(None) => Some(format!("{name} is off.")),
@@ -90,15 +88,19 @@ fn end(guest: &Guest, left: &Left) -> Option<String> {
 }
 
 /// Attaches to one of the ports without a supervisor.
-fn at_port(session: &Session, guest: &Guest, number: u16, args: &Args) -> Result<()> {
-    let reach = ways::reach(&guest.name, &guest.spec()?.serial, number)?;
-    let place = format!("com{number} of {}", guest.name);
+fn at_port(session: &Session, end: &ConsoleEnd, number: u16, args: &Args) -> Result<()> {
+    let place = format!("com{number} of {}", end.guest);
+    let reach = match &end.at {
+        ConsoleAt::Device(device) => Reach::Device(device.clone()),
+        ConsoleAt::Tcp(at) => Reach::Tcp(*at),
+        ConsoleAt::Supervisor => return Err(Problem::bug(format!("{place} is the console"))),
+    };
     let cu = match (&reach, args.cu) {
         (_, false) => None,
         (Reach::Device(device), true) => Some(ways::cu(device)),
         (Reach::Tcp(at), true) => {
             return Err(Problem::usage(format!("cu cannot attach to {place}"))
-                .on(&guest.name)
+                .on(&end.guest)
                 .because(format!("it is reached at {at}, which is not a terminal device"))
                 .hint("without --cu chyves attaches to it itself"));
         }
@@ -107,46 +109,30 @@ fn at_port(session: &Session, guest: &Guest, number: u16, args: &Args) -> Result
         session.ui.answer(&cu.map_or_else(|| format!("# attach to {place}\n"), |cu| format!("{cu}\n")));
         return Ok(());
     }
-    running(guest)?;
+    end.must_run()?;
     match cu {
         Some(cu) => Err(run::become_program(&cu, &[])),
         None => console::port::attach(&place, &reach, console::Options { read_only: args.read_only, no_replay: true }).map(drop),
     }
 }
 
-fn running(guest: &Guest) -> Result<()> {
-    if guest.state.is_alive() {
-        return Ok(());
-    }
-    let name = &guest.name;
-    Err(Problem::not_now(format!("`{name}` is not running")).on(name).hint(format!("type `chyves start {name}` first")))
-}
-
 /// Opens a tmux window for each guest, then attaches this terminal to tmux.
-fn windows(session: &Session, args: &Args) -> Result<()> {
-    let targets = Targets::parse(&args.guests)?;
-    let world = session.look(&targets.look())?;
-    let mut guests = targets.guests(&world)?;
-    if targets == Targets::All {
-        guests.retain(|g| g.state.is_alive());
-    }
-    if guests.is_empty() {
-        return Err(Problem::not_now("no guest runs").hint("type `chyves start GUEST` first"));
-    }
+fn windows(session: &Session, args: &Args, guests: &Targets) -> Result<()> {
+    let ends = session.run(&ConsoleOpen { guests: guests.clone(), port: None })?.answer.unwrap_or_default();
     if !session.dry_run {
-        guests.iter().try_for_each(|g| running(g))?;
+        ends.iter().try_for_each(ConsoleEnd::must_run)?;
     }
     let within = std::env::var_os("TMUX").is_some();
     // tmux fails if there is no session yet.
     let asked = run::own(&ways::windows())?;
     let mut listed = if asked.ok() { Some(asked.stdout) } else { None };
     let mut front = None;
-    for guest in guests {
-        if let Some(window) = listed.as_deref().and_then(|l| ways::window_of(l, &guest.name)) {
+    for name in ends.iter().map(|end| &end.guest) {
+        if let Some(window) = listed.as_deref().and_then(|l| ways::window_of(l, name)) {
             front.get_or_insert(window.to_owned());
             continue;
         }
-        let open = ways::open(listed.is_none(), &guest.name, &console_of(&guest.name, args)?);
+        let open = ways::open(listed.is_none(), name, &console_of(name, args)?);
         if session.dry_run {
             session.ui.answer(&format!("{open}\n"));
             listed.get_or_insert_default();
@@ -154,7 +140,7 @@ fn windows(session: &Session, args: &Args) -> Result<()> {
         }
         session.ui.command(&open.to_string());
         let window = run::own_must(&open)?.trim().to_owned();
-        run::own_must(&ways::mark(&window, &guest.name))?;
+        run::own_must(&ways::mark(&window, name))?;
         listed.get_or_insert_default();
         front.get_or_insert(window);
     }

@@ -2,11 +2,9 @@
 
 use crate::session::Session;
 use crate::targets::Targets;
-use chyves_core::error::{Problem, Result};
-use chyves_core::plan;
+use chyves_core::error::Result;
 use chyves_core::value::GuestName;
 use chyves_engine::op::{DeletedWord, GuestDelete, GuestUndelete};
-use chyves_host::observe::Look;
 
 /// Move guests to the trash
 ///
@@ -47,17 +45,9 @@ pub(crate) struct UndeleteArgs {
 }
 
 pub(crate) fn undelete(session: &Session, args: &UndeleteArgs) -> Result<()> {
-    let trash = session.look(&Look { trash: true, ..Look::default() })?;
-    trash.in_use()?;
-    let found = plan::delete::find(&trash, &args.wanted)?;
-    if found.disk.is_some() {
-        if args.name.is_some() {
-            return Err(Problem::usage(format!("`{}` is a disk and takes no other name", found.label()))
-                .on(found.label())
-                .hint("omit --name"));
-        }
-        return super::disk::undelete(session, &args.wanted);
-    }
     let outcome = session.run(&GuestUndelete { wanted: args.wanted.clone(), name: args.name.clone() })?;
-    session.show_all(outcome, |restored| Some((restored.object.clone(), "restored from the trash".to_owned())))
+    session.show_all(outcome, |restored| {
+        let said = restored.disk.map_or_else(|| "restored from the trash".to_owned(), |number| format!("disk{number} added"));
+        Some((restored.object.clone(), said))
+    })
 }

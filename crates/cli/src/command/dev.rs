@@ -8,7 +8,7 @@ use chyves_core::os::Os;
 use chyves_core::value::printable;
 use chyves_engine::schema;
 use chyves_host::hostfs::named;
-use chyves_host::{facts, run, trace};
+use chyves_host::{run, trace};
 use serde_json::Value;
 use std::io::Write as _;
 
@@ -56,10 +56,10 @@ pub(crate) enum Verb {
 pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Facts { system } => {
-            let found = match (system, &session.facts) {
-                (None, Some(stated)) => stated.clone(),
-                (Some(Os::FreeBsd), _) => chyves_core::os::freebsd::release_14_3(),
-                (Some(Os::Linux) | None, _) => facts::host(session.runtime.root()),
+            let found = match system {
+                None => session.host_facts(),
+                Some(Os::FreeBsd) => chyves_core::os::freebsd::release_14_3(),
+                Some(Os::Linux) => session.this_host(),
             };
             let value = serde_json::to_value(&found).map_err(|e| Problem::bug("facts are no JSON").because(e))?;
             session.ui.answer_json(value);

@@ -4,7 +4,7 @@ use super::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use crate::targets::Targets;
-use chyves_core::error::{Code, Problem, Result};
+use chyves_core::error::{Problem, Result};
 use chyves_core::guest::DiskKind;
 use chyves_core::plan;
 use chyves_core::plan::disk::found;
@@ -12,7 +12,6 @@ use chyves_core::plan::disk::resize::NewSize;
 use chyves_core::value::{DiskSize, Size};
 use chyves_engine::answer::{self, Assignment};
 use chyves_engine::op::{Disk, DiskAdd, DiskChange, DiskChangeKind, DiskFrom, DiskList, DiskState};
-use chyves_host::observe::Look;
 use serde_json::json;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -226,31 +225,6 @@ fn add(session: &Session, args: &AddArgs) -> Result<()> {
 fn added(session: &Session, request: &DiskAdd) -> Result<()> {
     let outcome = session.run(request)?;
     session.show_each(outcome, |added| format!("disk{} added", added.disk))
-}
-
-/// Restores a removed disk to the guest to which it belonged.
-pub(super) fn undelete(session: &Session, wanted: &str) -> Result<()> {
-    let trash = session.look(&Look { trash: true, ..Look::default() })?;
-    let trashed = plan::delete::find(&trash, wanted)?;
-    let world = session.look(&Look::at_keys(Vec::new()))?;
-    let of = trashed.disk.as_ref().map(|d| d.of);
-    let guest = world.guests.iter().find(|g| Some(g.uuid) == of).ok_or_else(|| {
-        Code::NoSuchGuest
-            .problem(format!("the guest that `{}` was taken from is not there", trashed.label()))
-            .on(trashed.label())
-            .hint(format!("give the disk to another one: `chyves disk add GUEST --from-trash {}`", trashed.dataset.leaf()))
-    })?;
-    let request = DiskAdd {
-        guests: guest.name.clone().into(),
-        from: DiskFrom::Trash(trashed.dataset.leaf().to_owned()),
-        size: None,
-        number: None,
-        kind: None,
-        reserved: false,
-        block_size: None,
-        set: Vec::new(),
-    };
-    added(session, &request)
 }
 
 const COLUMNS: [&str; 12] =

@@ -53,17 +53,22 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let properties = if properties.iter().any(|property| property == "all") { Vec::new() } else { properties };
     let outcome = session.run(&SettingGet { of, properties })?;
     let table = Table::of(&COLUMNS, &outcome.answer.unwrap_or_default(), |one| {
-        let source = match (one.source, &one.inherited_from) {
-            (Source::Local, _) => "local".to_owned(),
-            (Source::Received, _) => "received".to_owned(),
-            (Source::Inherited, from) => format!("inherited from {}", from.as_deref().unwrap_or("-")),
-            (Source::Default, _) => "default".to_owned(),
-            (Source::None, _) => "-".to_owned(),
-        };
+        let source = source(one.source, one.inherited_from.as_deref());
         vec![Cell::text(&one.name), Cell::text(&one.property), Cell::maybe(one.value.clone()), Cell::text(source)]
     });
     show(session, table, &args.list)?;
     outcome.problem.map_or(Ok(()), Err)
+}
+
+/// The source of a value, as tables show it.
+pub(super) fn source(source: Source, inherited_from: Option<&str>) -> String {
+    match source {
+        Source::Local => "local".to_owned(),
+        Source::Received => "received".to_owned(),
+        Source::Inherited => format!("inherited from {}", inherited_from.unwrap_or("-")),
+        Source::Default => "default".to_owned(),
+        Source::None => "-".to_owned(),
+    }
 }
 
 /// Prints a table according to its options, after checking the columns.

@@ -37,6 +37,7 @@ mod trash;
 pub(crate) mod verbs;
 mod version;
 
+pub(crate) use adopt::table as host_settings;
 pub(crate) use chyves_engine::op::FACTS;
 pub(crate) use list::NOUNS;
 
@@ -46,8 +47,8 @@ use crate::ui::{Ui, Volume};
 use crate::words;
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
-use chyves_engine::{Engine, Events};
-use chyves_host::{interrupt, observe, runtime::Runtime};
+use chyves_engine::{Engine, Events, present};
+use chyves_host::{interrupt, runtime::Runtime};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -164,7 +165,7 @@ fn session(global: &Global, argv: &[String], implied: bool) -> Result<Session> {
     // First, since the facts may be read from a pipe.
     let interrupted = interrupt::watch();
     let facts = match (&global.facts, global.host) {
-        (Some(file), _) => Some(observe::stated_facts(file)?),
+        (Some(file), _) => Some(present::stated_facts(file)?),
         (None, Some(Os::FreeBsd)) => Some(chyves_core::os::freebsd::release_14_3()),
         (None, Some(Os::Linux) | None) => None,
     };

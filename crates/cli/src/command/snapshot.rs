@@ -8,7 +8,6 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::value::{GuestName, Size, SnapshotName};
 use chyves_engine::answer::{Single, Value};
 use chyves_engine::op::{Doom, Snapshot, SnapshotCreate, SnapshotDelete, SnapshotDiff, SnapshotList, SnapshotRollback, Take};
-use chyves_host::observe::Look;
 
 /// Take, list and delete snapshots of guests, and roll back to them
 ///
@@ -117,9 +116,7 @@ fn listed(word: &str) -> Vec<(&str, Option<&str>)> {
 /// Refuses `web01 before` if `web01@before` was probably meant: the last word is not a guest and no snapshot was named.
 fn meant_as_name(session: &Session, words: &[String], targets: &Targets) -> Result<()> {
     let Some((last, guests)) = words.split_last().filter(|_| words.iter().all(|word| !word.contains(['@', ',']))) else { return Ok(()) };
-    let world = session.look(&Look { keys: Some(Vec::new()), ..targets.look() })?;
-    let (_, lost) = targets.found(&world)?;
-    match lost.into_iter().find(|(name, _)| name.as_str() == last) {
+    match session.missing(targets)?.into_iter().find(|(name, _)| name.as_str() == last) {
         Some((_, problem)) => Err(problem.hint(format!(
             "for a snapshot of that name write `chyves snapshot {}`",
             guests.iter().map(|guest| format!("{guest}@{last}")).collect::<Vec<_>>().join(" ")

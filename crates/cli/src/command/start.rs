@@ -1,22 +1,20 @@
 //! `chyves start`: starts guests. Also the plan that a supervisor requests when its guest reboots.
 
-use crate::session::{Report, Session};
+use crate::session::Session;
 use crate::targets::Targets;
 use crate::ui::Volume;
-use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::REFUSED;
 use chyves_core::plan::drives::Drive;
 use chyves_core::plan::start::Occasion;
-use chyves_core::value::{Dataset, ImageName};
+use chyves_core::value::{Dataset, GuestName, ImageName};
 use chyves_engine::answer::Single;
+use chyves_engine::foreground::Foreground;
 use chyves_engine::op::{GuestStart, Started, Starting};
-use chyves_engine::start::{Media, again, alone, hold, let_go_of};
+use chyves_engine::start::again;
 use chyves_host::network;
-use chyves_host::observe::{self, Look};
-use chyves_host::runtime::Lock;
 use chyves_host::shared_mounts;
-use chyves_host::supervise::{self, Spawner};
+use chyves_host::supervise;
 use serde_json::json;
 use std::net::SocketAddr;
 
@@ -44,13 +42,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     if args.foreground {
-        let targets = Targets::parse(&args.guests)?;
-        let media = Media::find(session, &args.iso)?;
-        let mut held = hold(session, media.datasets())?;
-        let result = foreground(session, &targets, &media, &mut held);
-        drop(held);
-        let_go_of(session, media.datasets());
-        return result;
+        return foreground(session, args);
     }
     let which = if args.boot { Starting::Boot } else { Starting::Guests(Targets::parse(&args.guests)?) };
     started(session, &GuestStart { which, iso: args.iso.clone() })
@@ -86,53 +78,32 @@ fn display(at: Option<SocketAddr>, secret: Option<&str>) -> String {
     format!("; VNC display at {at}{}", secret.unwrap_or_default())
 }
 
-fn foreground(session: &Session, targets: &Targets, media: &Media, held: &mut Vec<Lock>) -> Result<()> {
-    let look = session.look(&targets.look())?;
-    let names = targets.names(&look)?;
-    let [name] = &names[..] else {
-        return Err(Problem::usage("--foreground takes one guest").hint("start several without it"));
-    };
-    let lock = session.lock("guest", &[name])?;
-    let world = session.look(&Look::at(std::slice::from_ref(name)))?;
-    let guest = observe::guest(&world, name)?;
-    alone(session, guest)?;
-    let mut start = media.ready(session, &world, guest)?;
-    if session.dry_run {
-        return session.carry_out(&start.world, &start.plan, name.as_str()).map(drop);
-    }
-    let borrows = start.borrows(media);
-    held.extend(hold(session, &borrows)?);
-    let Some(Action::Launch(launch)) = start.plan.steps.pop() else {
-        return Err(Problem::not_now(format!("`{name}` is already {}", guest.state.word())).on(name));
-    };
-    let result = session.carry_out_with(&start.world, &start.plan, name.as_str(), start.networks);
-    if result.is_err() {
-        held.clear();
-        let_go_of(session, &borrows);
-    }
-    result?;
-    // From here on the supervisor's own locks show that the guest runs; other commands may ask it to stop.
-    drop(lock);
-    let (ui, uuid, screen) = (&session.ui, launch.uuid, launch.screen);
-    let outcome = supervise::run_foreground(&session.runtime, *launch, Spawner::this_program()?, &mut |progress| match progress {
+fn foreground(session: &Session, args: &Args) -> Result<()> {
+    let Some(ready) = Foreground::prepare(session, &Targets::parse(&args.guests)?, &args.iso)? else { return Ok(()) };
+    let (ui, name, uuid, screen) = (&session.ui, ready.name.clone(), ready.launch.uuid, ready.launch.screen);
+    let outcome = ready.run(&mut |progress| match progress {
         supervise::Progress::Run(line) => ui.hypervisor(&line),
         supervise::Progress::Running => {
-            held.clear();
             let secret = session.runtime.screen_secret(uuid).map(|file| file.display().to_string());
             ui.result(&format!("{name}: running{}", display(screen, secret.as_deref())));
         }
     })?;
     match outcome {
-        supervise::Outcome::Off(how) => {
-            session.tell(&[Report::new(name, how)]);
-            Ok(())
-        }
-        supervise::Outcome::Released => {
-            session.tell(&[Report::new(name, "left running, as requested")]);
-            Ok(())
-        }
-        supervise::Outcome::Crashed(why) => Err(Problem::failed(format!("`{name}` crashed")).on(name).because(why)),
+        supervise::Outcome::Off(how) => ended(session, &name, &how),
+        supervise::Outcome::Released => ended(session, &name, "left running, as requested"),
+        supervise::Outcome::Crashed(why) => Err(Problem::failed(format!("`{name}` crashed")).on(&name).because(why)),
     }
+}
+
+/// Prints how a guest left this process.
+#[allow(clippy::unnecessary_wraps)] // an arm beside one that fails
+fn ended(session: &Session, name: &GuestName, how: &str) -> Result<()> {
+    if session.ui.json {
+        session.ui.answer_json(json!([{ "object": name, "done": how }]));
+    } else {
+        session.ui.say(&format!("{name}: {how}"));
+    }
+    Ok(())
 }
 
 /// Print the launch of a guest (used by its supervisor at each reboot)

@@ -2,10 +2,8 @@
 
 use super::values::plain;
 use chyves_core::guest::Guest;
-use chyves_core::network::Design;
 use chyves_core::value::GuestName;
-use chyves_core::world::World;
-use chyves_host::observe::{self, Look, Which};
+use chyves_engine::present;
 use chyves_host::runtime::Runtime;
 use clap_complete::engine::CompletionCandidate;
 use std::sync::OnceLock;
@@ -14,15 +12,17 @@ use std::sync::OnceLock;
 pub(super) struct Present {
     /// The finished words of the line.
     words: Vec<String>,
-    guests: OnceLock<Option<World>>,
-    images: OnceLock<Option<World>>,
-    trash: OnceLock<Option<World>>,
-    named: OnceLock<Option<World>>,
+    runtime: Runtime,
+    guests: OnceLock<Vec<Guest>>,
+    images: OnceLock<Vec<String>>,
+    trash: OnceLock<Vec<String>>,
+    named: OnceLock<Vec<Guest>>,
 }
 
 impl Present {
     pub(super) fn new(words: Vec<String>) -> Self {
-        Self { words, guests: OnceLock::new(), images: OnceLock::new(), trash: OnceLock::new(), named: OnceLock::new() }
+        let (guests, images, trash, named) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { words, runtime: Runtime::from_env(), guests, images, trash, named }
     }
 
     /// Whether a word is on the line.
@@ -31,18 +31,16 @@ impl Present {
     }
 
     fn every_guest(&self) -> &[Guest] {
-        let world = self.guests.get_or_init(|| look(&Look::at_keys(Vec::new())));
-        world.as_ref().map(|world| world.guests.as_slice()).unwrap_or_default()
+        self.guests.get_or_init(|| present::guests(&self.runtime).unwrap_or_default())
     }
 
     /// The guests that are named on the line, with their settings.
     fn named(&self) -> &[Guest] {
-        let world = self.named.get_or_init(|| {
+        self.named.get_or_init(|| {
             let parts = self.words.iter().skip(1).flat_map(|word| word.split([',', '@']));
             let names: Vec<GuestName> = parts.filter_map(|part| part.parse().ok()).collect();
-            if names.is_empty() { None } else { look(&Look::at(&names)) }
-        });
-        world.as_ref().map(|world| world.guests.as_slice()).unwrap_or_default()
+            present::named(&self.runtime, &names)
+        })
     }
 
     /// Guests, also as the last one of a comma-separated list; without those that are already named.
@@ -77,49 +75,38 @@ impl Present {
             let guests = self.guests(current);
             return guests.into_iter().map(|c| CompletionCandidate::new(format!("{}{behind}", c.get_value().to_string_lossy()))).collect();
         };
-        let Some(world) = name.parse().ok().and_then(|name| look(&Look::at(&[name]))) else { return Vec::new() };
-        let found = world.guests.first().map(|guest| names_of_snapshots(&world, guest)).unwrap_or_default();
-        plain(current, found.iter().map(|snapshot| format!("{name}@{snapshot}")))
+        let found = name.parse().map(|name| present::named(&self.runtime, &[name])).unwrap_or_default();
+        let snapshots = found.first().map(present::snapshots).unwrap_or_default();
+        plain(current, snapshots.iter().map(|snapshot| format!("{name}@{snapshot}")))
     }
 
     /// `@before` for the guests on the line.
     pub(super) fn snapshots_of_named(&self, current: &str) -> Vec<CompletionCandidate> {
-        let guests = self.named();
-        let Some(Some(world)) = self.named.get() else { return Vec::new() };
-        let mut names: Vec<String> = guests.iter().flat_map(|guest| names_of_snapshots(world, guest)).collect();
+        let mut names: Vec<String> = self.named().iter().flat_map(present::snapshots).collect();
         names.dedup();
         plain(current, names.iter().map(|name| format!("@{name}")))
     }
 
     pub(super) fn images(&self, current: &str) -> Vec<CompletionCandidate> {
-        let world = self.images.get_or_init(|| look(&Look { images: Which::All, ..Look::default() }));
-        plain(current, world.iter().flat_map(|world| &world.images).map(|image| image.name.to_string()))
+        plain(current, self.images.get_or_init(|| present::images(&self.runtime)).iter().cloned())
     }
 
     pub(super) fn trash(&self, current: &str) -> Vec<CompletionCandidate> {
-        let world = self.trash.get_or_init(|| look(&Look { trash: true, ..Look::default() }));
-        plain(current, world.iter().flat_map(|world| &world.trash).map(chyves_core::guest::Trashed::label))
+        plain(current, self.trash.get_or_init(|| present::trash(&self.runtime)).iter().cloned())
     }
 
     pub(super) fn pools(current: &str) -> Vec<CompletionCandidate> {
-        let roots = observe::roots().map(|(roots, _)| roots).unwrap_or_default();
-        plain(current, roots.iter().map(|root| root.dataset.pool().to_owned()))
+        plain(current, present::pools())
     }
 
     /// Bridges that are configured or exist.
-    pub(super) fn bridges(current: &str) -> Vec<CompletionCandidate> {
-        let world = look(&Look::default());
-        let design = world.as_ref().and_then(|world| Some(Design::to_show(&world.primary().ok()?.own).ok()?.0));
-        let mut names: Vec<String> = design.iter().flat_map(Design::bridges).map(|bridge| bridge.name.to_string()).collect();
-        names.extend(interfaces(true));
-        names.sort();
-        names.dedup();
-        plain(current, names)
+    pub(super) fn bridges(&self, current: &str) -> Vec<CompletionCandidate> {
+        plain(current, present::bridges(&self.runtime))
     }
 
     /// Interfaces of the host other than bridges.
-    pub(super) fn interfaces(current: &str) -> Vec<CompletionCandidate> {
-        plain(current, interfaces(false))
+    pub(super) fn interfaces(&self, current: &str) -> Vec<CompletionCandidate> {
+        plain(current, present::interfaces(&self.runtime, false))
     }
 
     /// `disk0` and the like of the guests on the line.
@@ -137,24 +124,4 @@ impl Present {
         numbers.dedup();
         if numbers.is_empty() { vec!["0".to_owned()] } else { numbers.iter().map(ToString::to_string).collect() }
     }
-}
-
-fn look(look: &Look) -> Option<World> {
-    observe::world(&Runtime::from_env(), look).ok()
-}
-
-fn names_of_snapshots(world: &World, guest: &Guest) -> Vec<String> {
-    let seen = observe::snapshots::of(world.host.dialect, guest).unwrap_or_default();
-    seen.into_iter().map(|snapshot| snapshot.name).collect()
-}
-
-/// The bridges, or all other interfaces.
-fn interfaces(bridges: bool) -> Vec<String> {
-    let runtime = Runtime::from_env();
-    if runtime.check().is_err() {
-        return Vec::new();
-    }
-    let os = observe::without_pools(&runtime).host.os;
-    let actual = chyves_host::network::look(os, &runtime).unwrap_or_default();
-    actual.interfaces.iter().filter(|(_, interface)| interface.kind.bridges() == bridges).map(|(name, _)| name.clone()).collect()
 }

@@ -144,11 +144,11 @@ fn of(kind: Kind, present: &Present, command: &str, current: &str) -> Vec<Comple
         Kind::OwnSnapshots => present.snapshots_of_named(current),
         Kind::Images => present.images(current),
         Kind::Pools => Present::pools(current),
-        Kind::Bridges => Present::bridges(current),
-        Kind::BridgesAndGuests => Present::bridges(current).into_iter().chain(present.guests(current)).collect(),
+        Kind::Bridges => present.bridges(current),
+        Kind::BridgesAndGuests => present.bridges(current).into_iter().chain(present.guests(current)).collect(),
         Kind::Documents => plain(current, ["meta-data", "user-data", "vendor-data", "network-config"]),
         Kind::ValuesOf(key) => plain(current, property::find(key).map(|known| known.property.kind.completions()).unwrap_or_default()),
-        Kind::Interfaces => Present::interfaces(current),
+        Kind::Interfaces => present.interfaces(current),
         Kind::Disks => present.of_family("disk", current),
         Kind::Nics => present.of_family("net", current),
         Kind::Trash => present.trash(current),
@@ -183,7 +183,7 @@ fn settings(present: &Present, current: &str) -> Vec<CompletionCandidate> {
     let words: Vec<String> = match known.property.kind {
         property::kind::Kind::Image => present.images("").iter().map(|c| c.get_value().to_string_lossy().into_owned()).collect(),
         property::kind::Kind::Interface => {
-            Present::bridges("").iter().chain(&Present::interfaces("")).map(|c| c.get_value().to_string_lossy().into_owned()).collect()
+            present.bridges("").iter().chain(&present.interfaces("")).map(|c| c.get_value().to_string_lossy().into_owned()).collect()
         }
         kind => kind.completions().iter().map(|word| (*word).to_owned()).collect(),
     };

@@ -1,19 +1,14 @@
 //! The engine of one command together with its terminal: everything that the engine does not do, which is printing.
 //!
-//! Operations that have moved to chyves-engine are run by [`chyves_engine::Engine::run`]; the others use its parts, and
-//! [`several`] for several objects.
-
-mod several;
+//! Every command is an operation of chyves-engine, run by [`chyves_engine::Engine::run`]; here its answer is printed.
 
 use crate::ui::Ui;
 use chyves_core::error::Result;
 use chyves_engine::answer::{Each, Single};
 use chyves_engine::{Engine, Outcome};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
-
-pub(crate) use chyves_engine::Pace;
 
 /// The environment of one command.
 pub(crate) struct Session {
@@ -28,38 +23,6 @@ impl std::ops::Deref for Session {
 
     fn deref(&self) -> &Engine {
         &self.engine
-    }
-}
-
-/// The result for one object.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// The guest or other object.
-    pub(crate) object: String,
-    /// What was done, to be shown: "started".
-    pub(crate) said: String,
-    /// More fields for the JSON output.
-    pub(crate) more: Value,
-}
-
-impl Report {
-    /// The result for an object.
-    pub(crate) fn new(object: impl std::fmt::Display, said: impl Into<String>) -> Self {
-        Self { object: object.to_string(), said: said.into(), more: json!({}) }
-    }
-
-    /// Adds fields for the JSON output.
-    pub(crate) fn with(mut self, more: Value) -> Self {
-        self.more = more;
-        self
-    }
-
-    fn json(&self) -> Value {
-        let mut value = json!({ "object": self.object, "done": self.said });
-        if let (Some(to), Some(from)) = (value.as_object_mut(), self.more.as_object()) {
-            to.extend(from.clone());
-        }
-        value
     }
 }
 
@@ -85,18 +48,36 @@ impl Session {
         }
         outcome.problem.map_or(Ok(()), Err)
     }
+}
 
-    /// Prints the results of single objects.
-    pub(crate) fn tell(&self, reports: &[Report]) {
-        if self.dry_run {
-            return;
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { all.extend(sources(&path)) } else { all.push(path) }
         }
-        if self.ui.json {
-            self.ui.answer_json(Value::Array(reports.iter().map(Report::json).collect()));
-        } else {
-            for report in reports {
-                self.ui.say(&format!("{}: {}", report.object, report.said));
+        all
+    }
+
+    /// What a command decides and answers is an operation's, so that a web page or a test gets the same.
+    #[test]
+    fn no_command_observes_the_host_itself() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let observes = ["observe", "facts"].map(|module| format!("{module}::"));
+        let mut imports = 0;
+        for path in sources(&folder) {
+            for (number, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
+                let import = line.starts_with("use chyves_host");
+                imports += usize::from(import);
+                let words = || line.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let does = observes.iter().any(|module| line.contains(module)) || import && words().any(|w| w == "observe" || w == "facts");
+                assert!(!does, "{}:{}: {line}", path.display(), number + 1);
             }
         }
+        assert!(imports > 10, "the sources were not read");
     }
 }

@@ -5,7 +5,6 @@ use super::{Options, position};
 use chyves_core::error::Problem;
 use chyves_core::guest::Guest;
 use chyves_core::value::printable;
-use chyves_host::observe::{self, Look};
 use chyves_host::runtime::Runtime;
 
 /// Maximum number of guests that a hint names.
@@ -16,10 +15,10 @@ pub(crate) fn explained(problem: Problem, argv: &[String]) -> Problem {
     let options = Options::of_all();
     let next = |at: &usize| position(argv, at + 1, &options);
     let words: Vec<&str> = std::iter::successors(position(argv, 1, &options), next).map(|at| argv[at].as_str()).take(2).collect();
-    match observe::world(&Runtime::from_env(), &Look::at_keys(Vec::new())) {
-        Ok(world) => with(problem, &words, &world.guests),
+    match chyves_engine::present::guests(&Runtime::from_env()) {
+        Some(guests) => with(problem, &words, &guests),
         // The command line is wrong with or without guests.
-        Err(_) => problem,
+        None => problem,
     }
 }
 

@@ -8,7 +8,7 @@ use chyves_core::error::Result;
 use chyves_core::guest::Guest;
 use chyves_core::plan;
 use chyves_core::plan::disk::add::{Origin, Request};
-use chyves_core::value::{DiskSize, Size};
+use chyves_core::value::{DiskSize, GuestName, Size};
 use chyves_core::world::World;
 use chyves_host::apply::disk as files;
 use chyves_host::observe::disks::{self, Mount};
@@ -112,6 +112,20 @@ impl Operation for DiskAdd {
 }
 
 impl DiskAdd {
+    /// A disk of the trash for a guest, as it was.
+    pub(super) fn from_trash(guest: GuestName, identity: &str) -> Self {
+        Self {
+            guests: guest.into(),
+            from: DiskFrom::Trash(identity.to_owned()),
+            size: None,
+            number: None,
+            kind: None,
+            reserved: false,
+            block_size: None,
+            set: Vec::new(),
+        }
+    }
+
     fn add(&self, engine: &Engine, world: &World, guest: &Guest, origin: Origin, size: Option<DiskSize>) -> Result<Option<DiskAdded>> {
         let request = Request {
             number: self.number,

@@ -1,34 +1,39 @@
-//! Restores a deleted guest from the trash.
+//! Restores a deleted guest, or a disk of one, from the trash.
 
+use super::{DiskAdd, DiskAdded};
 use crate::Engine;
+use crate::answer::{Each, Single};
 use crate::needs::{Needs, Observed, Pools};
 use crate::operation::{Operation, Outcome};
-use chyves_core::error::{Problem, Result};
+use chyves_core::error::{Code, Problem, Result};
+use chyves_core::guest::Trashed;
 use chyves_core::plan;
 use chyves_core::value::GuestName;
 use chyves_host::observe::{self, Look, Which};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Restores a guest from the trash.
+/// Restores a guest, or a disk of one, from the trash.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuestUndelete {
-    /// The name that it had, or its identity in the trash.
+    /// The name that it had (a disk: `GUEST:disk0`), or its identity in the trash.
     pub wanted: String,
-    /// Another name for it.
+    /// Another name for a guest.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub name: Option<GuestName>,
 }
 
-/// A guest that was restored.
+/// A guest that was restored, or that got a disk back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Undeleted {
     /// The guest.
     pub object: String,
     /// What was done.
     pub done: UndeletedWord,
+    /// The number of the disk; null if the guest itself was restored.
+    pub disk: Option<u16>,
 }
 
 /// What was done.
@@ -50,9 +55,7 @@ impl Operation for GuestUndelete {
     fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
         let found = plan::delete::find(&seen.world, &self.wanted)?;
         if found.disk.is_some() {
-            return Err(Problem::usage(format!("`{}` is a disk of a guest", found.label()))
-                .on(found.label())
-                .hint(format!("`chyves undelete {}` restores it", found.label())));
+            return self.disk(engine, found);
         }
         let name = self.name.as_ref().unwrap_or(&found.name).clone();
         // What is locked follows from what is in the trash, which may have changed by then.
@@ -70,6 +73,32 @@ impl Operation for GuestUndelete {
         }
         let back = engine.look(&Look::at(std::slice::from_ref(&name)))?;
         engine.warn_if_unstartable(&back, observe::guest(&back, &name)?);
-        Ok(vec![Undeleted { object: name.to_string(), done: UndeletedWord::Restored }].into())
+        Ok(vec![Undeleted { object: name.to_string(), done: UndeletedWord::Restored, disk: None }].into())
+    }
+}
+
+impl GuestUndelete {
+    /// Restores a disk to the guest to which it belonged.
+    fn disk(&self, engine: &Engine, trashed: &Trashed) -> Result<Outcome<Vec<Undeleted>>> {
+        if self.name.is_some() {
+            return Err(Problem::usage(format!("`{}` is a disk and takes no other name", trashed.label()))
+                .on(trashed.label())
+                .hint("omit --name"));
+        }
+        let world = engine.look(&Look::at_keys(Vec::new()))?;
+        let of = trashed.disk.as_ref().map(|disk| disk.of);
+        let guest = world.guests.iter().find(|guest| Some(guest.uuid) == of).ok_or_else(|| {
+            Code::NoSuchGuest
+                .problem(format!("the guest that `{}` was taken from is not there", trashed.label()))
+                .on(trashed.label())
+                .hint(format!("give the disk to another one: `chyves disk add GUEST --from-trash {}`", trashed.dataset.leaf()))
+        })?;
+        let outcome = engine.run(&DiskAdd::from_trash(guest.name.clone(), trashed.dataset.leaf()))?;
+        let restored = |each: Each<DiskAdded>| match each.result {
+            Single::Done(added) => Some(Undeleted { object: each.object, done: UndeletedWord::Restored, disk: Some(added.disk) }),
+            Single::Failed { .. } => None,
+        };
+        let answer = outcome.answer.map(|all| all.into_iter().filter_map(restored).collect());
+        Ok(Outcome { answer, problem: outcome.problem })
     }
 }

@@ -71,15 +71,22 @@ pub enum Source {
     None,
 }
 
+impl Source {
+    /// Where a value comes from, with the dataset that it is inherited from.
+    pub(crate) fn of(source: property::Source) -> (Self, Option<String>) {
+        match source {
+            property::Source::Local => (Self::Local, None),
+            property::Source::Received => (Self::Received, None),
+            property::Source::Inherited(from) => (Self::Inherited, Some(from.to_string())),
+            property::Source::Default => (Self::Default, None),
+            property::Source::None => (Self::None, None),
+        }
+    }
+}
+
 impl Setting {
     fn of(name: &str, setting: property::Setting) -> Self {
-        let (source, inherited_from) = match setting.source {
-            property::Source::Local => (Source::Local, None),
-            property::Source::Received => (Source::Received, None),
-            property::Source::Inherited(from) => (Source::Inherited, Some(from.to_string())),
-            property::Source::Default => (Source::Default, None),
-            property::Source::None => (Source::None, None),
-        };
+        let (source, inherited_from) = Source::of(setting.source);
         Self { name: name.to_owned(), property: setting.property, value: setting.value, source, inherited_from }
     }
 }

@@ -1,19 +1,13 @@
 //! `chyves image catalogue`: the images that can be fetched by name, and installing a newer, signed catalogue.
 
-use super::import::{file, place};
 use crate::command::get::show;
-use crate::session::{Report, Session};
+use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
-use chyves_core::catalogue::installed::State;
-use chyves_core::catalogue::{self, Catalogue};
-use chyves_core::error::{Problem, Result};
-use chyves_core::image::ImageKind;
+use chyves_core::error::Result;
+use chyves_core::image::{self, ImageKind};
 use chyves_core::value::printable;
-use chyves_core::{image, plan};
-use chyves_engine::op::catalogue_age;
-use chyves_host::catalogue::update::{self, Update};
-use chyves_host::{catalogue as host_catalogue, facts, observe};
-use serde_json::{Value, json};
+use chyves_engine::op::{CatalogueFacts, CatalogueList, CatalogueStatus, CatalogueUpdate, CatalogueWord};
+use serde_json::json;
 
 /// List the systems that can be fetched by name, or install a newer list of them
 ///
@@ -71,118 +65,92 @@ pub(super) fn run(session: &Session, kind: Option<ImageKind>, args: &Args) -> Re
         Some(Verb::List(args)) => list(session, kind, args),
         Some(Verb::Status) => status(session),
         Some(Verb::Update(args)) => install(session, args),
-        Some(Verb::Undo) => undo(session),
+        Some(Verb::Undo) => change(session, &CatalogueUpdate::Undo),
     }
 }
 
+const COLUMNS: [&str; 10] =
+    ["name", "kind", "title", "address", "checksums", "signature", "signed-by", "unsigned", "unverified", "settings"];
+
 /// Lists the catalogue's entries for this host.
 fn list(session: &Session, kind: Option<ImageKind>, args: &ListArgs) -> Result<()> {
-    let mut table =
-        Table::new(["name", "kind", "title", "address", "checksums", "signature", "signed-by", "unsigned", "unverified", "settings"]);
-    for found in catalogue::list(&host_catalogue::all()?.systems, &facts::arch())? {
-        if kind.is_some_and(|k| k != found.kind) {
-            continue;
-        }
-        let settings: Vec<String> = found.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        table.rows.push(vec![
-            Cell::text(found.name.as_str()),
-            Cell::text(found.kind.word()),
-            Cell::text(found.title),
-            Cell::maybe(found.address),
-            Cell::maybe(found.checksums),
-            Cell::maybe(found.signature.or(found.image_signature)),
-            Cell::maybe(Some(found.signed_by.join(" ")).filter(|names| !names.is_empty())),
-            Cell::maybe(found.unsigned),
-            Cell::maybe(found.unverified),
+    let answer = session.run(&CatalogueList { kind: kind.map(Into::into) })?.answer.unwrap_or_default();
+    let table = Table::of(&COLUMNS, &answer, |one| {
+        let settings: Vec<String> = one.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        vec![
+            Cell::text(&one.name),
+            Cell::text(one.kind.word()),
+            Cell::text(&one.title),
+            Cell::maybe(one.address.clone()),
+            Cell::maybe(one.checksums.clone()),
+            Cell::maybe(one.signature.clone()),
+            Cell::maybe(Some(one.signed_by.join(" ")).filter(|names| !names.is_empty())),
+            Cell::maybe(one.unsigned.clone()),
+            Cell::maybe(one.unverified.clone()),
             Cell::text(settings.join(" ")),
-        ]);
+        ]
+    });
+    show(session, table, &args.or_columns(session, &COLUMNS[..3]))?;
+    if args.bare || session.ui.json {
+        return Ok(());
     }
-    let mut args = args.clone();
-    if args.columns.is_empty() && !session.ui.json {
-        args.columns = ["name", "kind", "title"].map(str::to_owned).to_vec();
-    }
-    show(session, table, &args)?;
-    if !args.bare && !session.ui.json {
-        let state = host_catalogue::state(&session.runtime)?;
-        let (found, installed) = state.in_force()?;
-        let origin = installed.map_or_else(|| "comes with chyves".to_owned(), |i| format!("from {}", i.from));
-        session.ui.say(&format!("catalogue {} of {}{}, {origin}", found.serial, found.issued, aged(&found)));
+    if let Some(state) = session.run(&CatalogueStatus {})?.answer {
+        let origin = state.from.map_or_else(|| "comes with chyves".to_owned(), |from| format!("from {from}"));
+        session.ui.say(&format!("catalogue {}, {origin}", named(&state.catalogue)));
     }
     Ok(())
 }
 
-fn aged(catalogue: &Catalogue) -> String {
-    catalogue_age(catalogue).map(|days| format!(" ({days} days old)")).unwrap_or_default()
+/// A catalogue in words: its number, its date, its age.
+fn named(catalogue: &CatalogueFacts) -> String {
+    let age = catalogue.age_days.map(|days| format!(" ({days} days old)")).unwrap_or_default();
+    format!("{} of {}{age}", catalogue.serial, catalogue.issued)
 }
 
 fn status(session: &Session) -> Result<()> {
-    let state = host_catalogue::state(&session.runtime)?;
-    let (found, installed) = state.in_force()?;
-    let own = host_catalogue::own()?.len();
-    let previous = state.previous.as_ref().and_then(|before| before.catalogue().ok());
-    let value = json!({
-        "serial": found.serial, "issued": found.issued, "age-days": catalogue_age(&found), "systems": found.systems.len(),
-        "advisories": found.advisories.len(), "own-systems": own,
-        "from": installed.map_or("chyves itself", |i| i.from.as_str()),
-        "signed-by": installed.map(|i| i.signed_by.clone()), "installed": installed.map(|i| i.at.clone()),
-        "before": previous.map(|before| format!("{} of {}", before.serial, before.issued)),
-        "key": state.pinned.as_ref().map(|pinned| format!("{} from {}", pinned.identity, pinned.file)),
-        "file": host_catalogue::state_file(&session.runtime),
-    });
+    let Some(state) = session.run(&CatalogueStatus {})?.answer else { return Ok(()) };
     if session.ui.json {
-        session.ui.answer_json(value);
+        session.ui.answer_json(json!(state));
         return Ok(());
     }
+    let value = json!({
+        "serial": state.catalogue.serial, "issued": state.catalogue.issued, "age-days": state.catalogue.age_days,
+        "systems": state.catalogue.systems, "advisories": state.catalogue.advisories, "own-systems": state.own_systems,
+        "from": state.from.as_deref().unwrap_or("chyves itself"), "signed-by": state.signed_by, "installed": state.installed,
+        "before": state.before.map(|before| format!("{} of {}", before.serial, before.issued)),
+        "key": state.key.map(|key| format!("{} from {}", key.identity, key.file)), "file": state.file,
+    });
     let mut text = String::new();
     crate::command::info::lines(&mut text, &value, 0);
     session.ui.answer(&text);
     Ok(())
 }
 
-fn path(session: &Session) -> Result<String> {
-    let path = host_catalogue::state_file(&session.runtime);
-    path.to_str().map(str::to_owned).ok_or_else(|| Problem::usage("the path of the state folder is not UTF-8 text"))
-}
-
 fn install(session: &Session, args: &UpdateArgs) -> Result<()> {
-    let _lock = session.lock("image", &["catalogue"])?;
-    let update = Update {
-        from: place(&args.from)?,
-        signature: args.signature.as_deref().map(place).transpose()?,
-        key: args.key.as_deref().map(file).transpose()?,
-        replace_key: args.replace_key,
-        silence: args.timeout,
-        now: chyves_engine::now(),
-    };
-    let state = host_catalogue::state(&session.runtime)?;
-    let (new, pinned, found) = update::read(&session.runtime, &state, &update)?;
-    let by = new.signed_by.clone();
-    let key = state.pinned.as_ref().is_none_or(|before| before.identity != pinned.identity).then(|| pinned.identity.clone());
-    let plan = plan::catalogue::install(&path(session)?, &state, new, pinned)?;
-    let is_new = !plan.steps.is_empty();
-    let done = session.carry_out(&observe::without_pools(&session.runtime), &plan, "catalogue")?;
-    if done.is_some() && is_new {
-        let pins = key.map(|key| format!("; pinned the key {}", printable(&key, 200))).unwrap_or_default();
-        let said = format!("{} of {}{} installed, signed by {by}{pins}", found.serial, found.issued, aged(&found));
-        session.tell(&[Report::new("catalogue", said).with(told(&found))]);
-    }
-    Ok(())
+    change(
+        session,
+        &CatalogueUpdate::Install {
+            from: args.from.clone(),
+            key: args.key.clone(),
+            replace_key: args.replace_key,
+            signature: args.signature.clone(),
+            timeout: args.timeout,
+        },
+    )
 }
 
-fn told(found: &Catalogue) -> Value {
-    json!({ "serial": found.serial, "issued": found.issued, "systems": found.systems.len(), "advisories": found.advisories.len() })
-}
-
-fn undo(session: &Session) -> Result<()> {
-    let _lock = session.lock("image", &["catalogue"])?;
-    let state = host_catalogue::state(&session.runtime)?;
-    let plan = plan::catalogue::undo(&path(session)?, &state)?;
-    if session.carry_out(&observe::without_pools(&session.runtime), &plan, "catalogue")?.is_some() {
-        let after = State { current: state.previous.clone(), previous: state.current.clone(), pinned: state.pinned };
-        let (found, _) = after.in_force()?;
-        session.tell(&[
-            Report::new("catalogue", format!("{} of {}{} is in force", found.serial, found.issued, aged(&found))).with(told(&found))
-        ]);
-    }
-    Ok(())
+fn change(session: &Session, request: &CatalogueUpdate) -> Result<()> {
+    let outcome = session.run(request)?;
+    session.show_all(outcome, |changed| {
+        let name = named(&changed.catalogue);
+        let said = match changed.done {
+            CatalogueWord::RolledBack => format!("{name} is in force"),
+            CatalogueWord::Installed => {
+                let by = changed.signed_by.as_deref().unwrap_or("-");
+                let pins = changed.pinned.as_deref().map(|key| format!("; pinned the key {}", printable(key, 200)));
+                format!("{name} installed, signed by {by}{}", pins.unwrap_or_default())
+            }
+        };
+        Some(("catalogue".to_owned(), said))
+    })
 }

@@ -3,12 +3,9 @@
 use crate::command::get::show;
 use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
-use chyves_core::error::{Problem, Result};
-use chyves_core::network::nat as rules;
-use chyves_core::os::Os;
+use chyves_core::error::Result;
 use chyves_core::value::IfName;
-use chyves_engine::op::{Bridge, BridgeState, BridgeType, Difference, Made, Member, NetworkCheck, NetworkList};
-use chyves_host::observe::Look;
+use chyves_engine::op::{Bridge, BridgeState, BridgeType, Difference, Made, Member, NetworkCheck, NetworkList, NetworkNat};
 use serde_json::json;
 
 const COLUMNS: [&str; 11] = ["bridge", "type", "state", "uplink", "vlan", "mtu", "address", "guests", "members", "made", "description"];
@@ -91,25 +88,11 @@ fn words(one: &Difference) -> String {
 }
 
 pub(super) fn nat(session: &Session, bridge: &IfName) -> Result<()> {
-    let world = session.look_with_settings(&Look::default())?;
-    let (design, problem) = chyves_core::network::Design::to_show(&world.primary()?.own)?;
-    if let Some(problem) = problem {
-        session.warn_of(&problem);
-    }
-    let spec = design.must(bridge.as_str())?;
-    let text = match world.host.os {
-        Os::FreeBsd => rules::pf(spec),
-        Os::Linux => rules::nftables(spec),
-    };
-    let text = text.ok_or_else(|| {
-        Problem::not_now(format!("`{}` has no NAT", spec.name))
-            .on(&spec.name)
-            .hint(format!("`chyves network {} set nat=INTERFACE address=10.0.0.1/24`", spec.name))
-    })?;
+    let Some(answer) = session.run(&NetworkNat { bridge: bridge.clone() })?.answer else { return Ok(()) };
     if session.ui.json {
-        session.ui.answer_json(json!({ "bridge": spec.name, "rules": text }));
+        session.ui.answer_json(json!(answer));
     } else {
-        session.ui.answer(&text);
+        session.ui.answer(&answer.rules);
     }
     Ok(())
 }

@@ -15,11 +15,10 @@ pub(super) use look::list;
 
 use crate::session::Session;
 use crate::table::ListArgs;
-use chyves_core::error::Result;
-use chyves_core::plan::network::Facts;
-use chyves_core::value::IfName;
-use chyves_core::world::World;
-use chyves_host::observe::Look;
+use chyves_core::error::{Problem, Result};
+use chyves_core::value::{IfName, printable};
+use chyves_engine::answer::Assignment;
+use chyves_engine::op::BridgeChange;
 
 /// Bridges of the host, and the NICs of guests on them
 ///
@@ -156,11 +155,13 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
         Verb::Apply(args) => apply::run(session, args),
         Verb::Confirm => apply::confirm(session),
         Verb::Attach { bridge, uplink, settings, confirm } => bridges::attach(session, bridge, uplink, settings, *confirm),
-        Verb::Detach { bridge, uplink, confirm } => bridges::detach(session, bridge, uplink.as_ref(), *confirm),
+        Verb::Detach { bridge, uplink, confirm } => {
+            bridges::change(session, bridge, BridgeChange::Detach { uplink: uplink.clone() }, *confirm)
+        }
         Verb::Private { bridge, settings, confirm } => bridges::private(session, bridge, settings, *confirm),
-        Verb::Default { bridge } => bridges::default(session, bridge),
-        Verb::Delete { bridge, confirm } => bridges::delete(session, bridge, *confirm),
-        Verb::Migrate { from, to, confirm } => bridges::migrate(session, from, to, *confirm),
+        Verb::Default { bridge } => bridges::change(session, bridge, BridgeChange::Default, apply::Confirm::default()),
+        Verb::Delete { bridge, confirm } => bridges::change(session, bridge, BridgeChange::Delete, *confirm),
+        Verb::Migrate { from, to, confirm } => bridges::change(session, from, BridgeChange::Migrate { to: to.clone() }, *confirm),
         Verb::Set { object, words } => match words.split_first() {
             Some((first, rest)) if !first.contains('=') => nics::set(session, object, Some(first), rest),
             _ if words.iter().any(|w| w.starts_with("net") && w.split('=').next().is_some_and(|k| k.contains('.'))) => {
@@ -177,23 +178,12 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<()> {
     }
 }
 
-/// Observes the host, including the host-wide settings.
-fn look_at(session: &Session, look: &Look) -> Result<World> {
-    session.look_with_settings(look)
-}
-
-/// The current state of the host's networks, including default routes and the current login.
-fn facts(session: &Session, world: &World) -> Result<Facts> {
-    session.networks(world, false)
-}
-
 /// Parses settings as typed.
-fn pairs(words: &[String]) -> Result<Vec<(String, String)>> {
-    let pair = |w: &String| {
-        w.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| {
-            chyves_core::error::Problem::usage(format!("`{}` is not a setting", chyves_core::value::printable(w, 60)))
-                .hint("write settings as KEY=VALUE: mtu=9000")
-        })
+fn assignments(words: &[String]) -> Result<Vec<Assignment>> {
+    let one = |w: &String| {
+        w.split_once('=')
+            .map(|(key, value)| Assignment { key: key.to_owned(), value: value.to_owned() })
+            .ok_or_else(|| Problem::usage(format!("`{}` is not a setting", printable(w, 60))).hint("write settings as KEY=VALUE: mtu=9000"))
     };
-    words.iter().map(pair).collect()
+    words.iter().map(one).collect()
 }
