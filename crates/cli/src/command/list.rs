@@ -167,9 +167,9 @@ fn properties(session: &Session, args: &ListArgs) -> Result<()> {
         let default = one.default.clone().or_else(|| one.derived_from.as_ref().map(|from| format!("({from})")));
         vec![
             Cell::text(&one.property),
-            Cell::text(&one.values),
+            Cell::text(&one.values.message),
             Cell::maybe(default),
-            Cell::text(&one.effect),
+            Cell::text(&one.effect.message),
             Cell::maybe(one.host.clone()),
             Cell::text(&one.summary),
         ]

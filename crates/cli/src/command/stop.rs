@@ -28,5 +28,5 @@ pub(crate) struct Args {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let timeout = if args.now { Some(0) } else { args.timeout };
     let outcome = session.run(&GuestStop { guests: Targets::parse(&args.guests)?, force: args.force || args.now, timeout })?;
-    session.show_each(outcome, |stopped| stopped.how.clone())
+    session.show_each(outcome, |stopped| stopped.message.clone())
 }

@@ -121,6 +121,56 @@ impl End {
     }
 }
 
+/// The kind of a VM's end, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndKind {
+    /// The guest rebooted.
+    Rebooted,
+    /// The guest powered off.
+    PoweredOff,
+    /// The guest halted.
+    Halted,
+    /// The hypervisor was requested to quit.
+    Quit,
+    /// It was powered off forcibly.
+    ForcedOff,
+    /// It was powered off forcibly, and the hypervisor was killed.
+    Killed,
+    /// The guest had a triple fault.
+    TripleFault,
+    /// The guest's kernel panicked.
+    Panicked,
+    /// The hypervisor ended with an error, by a signal, or for an unknown reason.
+    HypervisorFailed,
+    /// How it ended is unknown.
+    Unknown,
+}
+
+impl EndKind {
+    /// All kinds, each with the beginnings of the texts of such ends. The texts are what a supervisor sends, and a supervisor may
+    /// be of another version than the program that it sends them to.
+    const WORDS: [(Self, &'static str); 12] = [
+        (Self::Rebooted, "the guest rebooted"),
+        (Self::PoweredOff, "the guest powered off"),
+        (Self::Halted, "the guest halted"),
+        (Self::Quit, "it was ended from the host"),
+        // Before the next one, which begins in the same way.
+        (Self::Killed, "it was powered off forcibly, and its hypervisor had to be killed"),
+        (Self::ForcedOff, "it was powered off forcibly"),
+        (Self::TripleFault, "the guest had a triple fault"),
+        (Self::Panicked, "the guest's kernel panicked"),
+        (Self::HypervisorFailed, "the hypervisor ended with status"),
+        (Self::HypervisorFailed, "the hypervisor was ended by signal"),
+        (Self::HypervisorFailed, "the hypervisor ended because of"),
+        (Self::Unknown, "the hypervisor is gone; how it ended is not known"),
+    ];
+
+    /// The kind of the end that a text describes, whatever follows.
+    pub fn of_words(text: &str) -> Self {
+        Self::WORDS.iter().find(|(_, begin)| text.starts_with(begin)).map_or(Self::Unknown, |(kind, _)| *kind)
+    }
+}
+
 /// The text after "web01 ended: ".
 impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -138,6 +188,35 @@ impl std::fmt::Display for End {
             Self::Reason(reason) => write!(f, "the hypervisor ended because of `{}`", crate::value::printable(reason, 60)),
             Self::Unseen => f.write_str("the hypervisor is gone; how it ended is not known"),
             Self::NotStarted(why) => f.write_str(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_end_tells_its_kind() {
+        for (end, kind) in [
+            (End::Reboot, EndKind::Rebooted),
+            (End::PowerOff, EndKind::PoweredOff),
+            (End::Halt, EndKind::Halted),
+            (End::Quit, EndKind::Quit),
+            (End::Pulled { killed: false }, EndKind::ForcedOff),
+            (End::Pulled { killed: true }, EndKind::Killed),
+            (End::TripleFault, EndKind::TripleFault),
+            (End::Panic, EndKind::Panicked),
+            (End::Status(4), EndKind::HypervisorFailed),
+            (End::Signal(11), EndKind::HypervisorFailed),
+            (End::Reason("internal-error".into()), EndKind::HypervisorFailed),
+            (End::Unseen, EndKind::Unknown),
+            (End::NotStarted("no".into()), EndKind::Unknown),
+        ] {
+            assert_eq!(EndKind::of_words(&format!("{end}; not all could be cleaned up: x")), kind, "{end}");
+        }
+        for (kind, begin) in EndKind::WORDS {
+            assert_eq!(EndKind::of_words(begin), kind, "{begin}");
         }
     }
 }

@@ -13,7 +13,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use end::{End, Exit, refuses};
+pub use end::{End, EndKind, Exit, refuses};
 pub use words::{Do, Event, Final, Force, Rules, StopFailure, Wish};
 
 use crate::launch::OnEnd;

@@ -26,11 +26,62 @@ pub struct Room<'a> {
     pub mark: &'static str,
 }
 
+/// What of an object differs, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aspect {
+    /// A bridge does not exist.
+    BridgeMissing,
+    /// Something else has the name of a bridge.
+    NameTaken,
+    /// The host cannot have a bridge of this type.
+    Unsupported,
+    /// The settings of a bridge contradict each other.
+    Invalid,
+    /// A bridge is down.
+    Down,
+    /// A bridge has another MTU.
+    Mtu,
+    /// A bridge does not filter VLANs.
+    VlanFiltering,
+    /// An address of a bridge is missing or elsewhere.
+    Address,
+    /// An uplink does not exist.
+    UplinkMissing,
+    /// An uplink, or its VLAN, is down.
+    UplinkDown,
+    /// The VLAN of an uplink does not exist.
+    VlanMissing,
+    /// An interface cannot be an uplink of this bridge.
+    UplinkUnfit,
+    /// An uplink belongs to another bridge or node.
+    UplinkElsewhere,
+    /// An uplink is not a member of its bridge.
+    UplinkApart,
+    /// A private bridge has an uplink.
+    UplinkUnwanted,
+    /// Address translation or a DHCP server of a bridge is not active.
+    ServiceMissing,
+    /// Address translation or a DHCP server is active for which nothing is configured.
+    ServiceUnwanted,
+    /// The interface of a bridge's address translation does not exist.
+    NatInterface,
+    /// The tap of a running guest is gone.
+    TapMissing,
+    /// The tap of a running guest is down.
+    TapDown,
+    /// The tap of a running guest is in another bridge, or in none.
+    TapElsewhere,
+    /// The bridge of a guest's NIC neither exists nor is configured.
+    NicWithoutBridge,
+}
+
 /// One difference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// What differs: a bridge, a NIC.
     pub object: String,
+    /// What of it differs.
+    pub aspect: Aspect,
     /// The difference, one sentence without a full stop.
     pub says: String,
     /// How it can be closed.
@@ -47,13 +98,13 @@ pub enum Close {
 }
 
 impl Difference {
-    pub(crate) fn by(object: impl std::fmt::Display, says: impl Into<String>, intents: Vec<Intent>) -> Self {
-        Self { object: object.to_string(), says: says.into(), close: Close::By(intents) }
+    pub(crate) fn by(aspect: Aspect, object: impl std::fmt::Display, says: impl Into<String>, intents: Vec<Intent>) -> Self {
+        Self { object: object.to_string(), aspect, says: says.into(), close: Close::By(intents) }
     }
 
-    pub(crate) fn cant(object: impl std::fmt::Display, problem: Problem) -> Self {
+    pub(crate) fn cant(aspect: Aspect, object: impl std::fmt::Display, problem: Problem) -> Self {
         let object = object.to_string();
-        Self { says: problem.message.clone(), close: Close::Cant(Box::new(problem.on(&object))), object }
+        Self { aspect, says: problem.message.clone(), close: Close::Cant(Box::new(problem.on(&object))), object }
     }
 }
 
@@ -91,11 +142,17 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         Some(other) if other.kind != IfKind::Bridge => return vec![taken(spec, other.kind, "no bridge")],
         Some(bridge) => {
             if !bridge.up {
-                all.push(Difference::by(name, "it is down", vec![Intent::SetUp { interface: name.clone(), uplink_of: None }]));
+                all.push(Difference::by(
+                    Aspect::Down,
+                    name,
+                    "it is down",
+                    vec![Intent::SetUp { interface: name.clone(), uplink_of: None }],
+                ));
             }
             if let Some(mtu) = spec.mtu.filter(|m| *m != bridge.mtu) {
                 if room.os == Os::FreeBsd && !bridge.members.is_empty() {
                     return vec![Difference::cant(
+                        Aspect::Mtu,
                         name,
                         Problem::not_now(format!("its MTU is {} and not {mtu}, and so is that of its members", bridge.mtu))
                             .because("all members of a bridge of FreeBSD have the same MTU")
@@ -103,13 +160,13 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
                     )];
                 }
                 let set = Intent::SetMtu { interface: name.clone(), from: bridge.mtu, to: mtu };
-                all.push(Difference::by(name, format!("its MTU is {} instead of {mtu}", bridge.mtu), vec![set]));
+                all.push(Difference::by(Aspect::Mtu, name, format!("its MTU is {} instead of {mtu}", bridge.mtu), vec![set]));
             }
         }
         None => {
             let mtu = Some(room.mtu(spec)).filter(|m| *m != USUAL_MTU);
             let make = Intent::MakeBridge { bridge: name.clone(), owner: room.mark.to_owned(), mtu, filters: false };
-            all.push(Difference::by(name, "it is not there", vec![make]));
+            all.push(Difference::by(Aspect::BridgeMissing, name, "it is not there", vec![make]));
         }
     }
     if spec.filtering && !there.is_some_and(|b| b.filters) {
@@ -121,7 +178,7 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         let free = |a: &&Cidr| !room.actual.interfaces.values().any(|i| i.addresses.contains(a));
         let more: Vec<Cidr> = spec.addresses.iter().filter(free).copied().collect();
         let says = format!("the host has lost {} with it, which it had got from {}", list.join(", "), lost.from);
-        all.push(Difference::by(name, says, vec![room.actual.restoring(name, &lost, &more)]));
+        all.push(Difference::by(Aspect::Address, name, says, vec![room.actual.restoring(name, &lost, &more)]));
         return all;
     }
     for address in &spec.addresses {
@@ -131,19 +188,21 @@ pub fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
         let on_uplink = uplink.as_ref().is_some_and(|(_, i)| i.bridge.as_deref() != Some(name.as_str()));
         if let (Some((uplink, _)), false, false) = (uplink, there.is_some_and(has), on_uplink) {
             let (take, give) = room.actual.moving(uplink, name);
-            all.push(Difference::by(name, format!("its address {address} is on its uplink {uplink}"), vec![take, give]));
+            all.push(Difference::by(Aspect::Address, name, format!("its address {address} is on its uplink {uplink}"), vec![take, give]));
             // All of them are moved at once.
             break;
         }
         if !there.is_some_and(has) && !on_uplink {
             match room.actual.interfaces.iter().find(|(other, i)| *other != name.as_str() && has(i)) {
                 Some((other, _)) => all.push(Difference::cant(
+                    Aspect::Address,
                     name,
                     Problem::not_now(format!("its address {address} is that of {other}")).hint(format!(
                         "remove it there, or choose another for `{name}`: `chyves network {name} set address=ADDRESS/PREFIX`"
                     )),
                 )),
                 None => all.push(Difference::by(
+                    Aspect::Address,
                     name,
                     format!("the host has no {address} on it"),
                     vec![Intent::AddAddress { interface: name.clone(), address: *address, router: None }],
@@ -159,16 +218,26 @@ pub(super) fn taken(spec: &BridgeSpec, kind: IfKind, what: &str) -> Difference {
     let name = &spec.name;
     let first = format!("remove that one first: `chyves network {name} delete`, then configure it again");
     let problem = Problem::host_cant(format!("`{name}` is {}, {what}", kind.words())).hint_if(kind.bridges().then_some(first));
-    Difference::cant(name, problem.hint("or choose another name for the bridge: `chyves network list` shows the names in use"))
+    Difference::cant(
+        Aspect::NameTaken,
+        name,
+        problem.hint("or choose another name for the bridge: `chyves network list` shows the names in use"),
+    )
 }
 
 /// A bridge that should filter VLANs and does not.
 pub(crate) fn filtering(room: &Room<'_>, bridge: &IfName) -> Difference {
     if room.can_filter() {
-        return Difference::by(bridge, "it does not filter VLANs", vec![Intent::FilterVlans { bridge: bridge.clone() }]);
+        return Difference::by(
+            Aspect::VlanFiltering,
+            bridge,
+            "it does not filter VLANs",
+            vec![Intent::FilterVlans { bridge: bridge.clone() }],
+        );
     }
     let (major, minor) = room.release;
     Difference::cant(
+        Aspect::VlanFiltering,
         bridge,
         Problem::host_cant(format!("bridges of FreeBSD {major}.{minor} cannot filter VLANs; those of 15.0 can"))
             .hint("give each VLAN a bridge of its own: `chyves network bridge5 attach em0 vlan=5`"),

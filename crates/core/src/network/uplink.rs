@@ -4,7 +4,7 @@
 
 use super::USUAL_MTU;
 use super::actual::{Actual, IfKind, Interface};
-use super::compare::{Difference, Room};
+use super::compare::{Aspect, Difference, Room};
 use super::design::BridgeSpec;
 use crate::error::Problem;
 use crate::os::{Intent, Os, pair_of};
@@ -22,7 +22,7 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
             .into_iter()
             .filter_map(|m| {
                 let leave = Intent::Leave { bridge: name.clone(), member: m.parse().ok()?, vlan: None };
-                Some(Difference::by(name, format!("it is private, and {m} is an uplink"), vec![leave]))
+                Some(Difference::by(Aspect::UplinkUnwanted, name, format!("it is private, and {m} is an uplink"), vec![leave]))
             })
             .collect();
     };
@@ -35,18 +35,18 @@ pub(super) fn way_out(room: &Room<'_>, spec: &BridgeSpec, there: Option<&Interfa
             let mtu = room.mtu(spec);
             intents.extend((mtu != USUAL_MTU).then(|| Intent::SetMtu { interface: uplink.clone(), from: USUAL_MTU, to: mtu }));
             intents.push(Intent::Join { bridge: name.clone(), member: uplink.clone(), vlan: None });
-            return vec![Difference::by(name, format!("there is no pair {pair}"), intents)];
+            return vec![Difference::by(Aspect::UplinkMissing, name, format!("there is no pair {pair}"), intents)];
         }
         return vec![no_uplink(room, name, uplink)];
     };
     if let Some(problem) = unfit(room, spec, uplink, nic) {
-        return vec![Difference::cant(name, problem)];
+        return vec![Difference::cant(Aspect::UplinkUnfit, name, problem)];
     }
     let (mut all, member) = member(room, spec, uplink, nic);
     if let Some((member, seen)) = member.filter(|(_, seen)| seen.is_none_or(|i| i.bridge.is_none())) {
         all.push(match join(room, spec, &member, seen) {
-            Ok(intents) => Difference::by(name, format!("{member} is not in it"), intents),
-            Err(problem) => Difference::cant(name, *problem),
+            Ok(intents) => Difference::by(Aspect::UplinkApart, name, format!("{member} is not in it"), intents),
+            Err(problem) => Difference::cant(Aspect::UplinkUnfit, name, *problem),
         });
     }
     all
@@ -64,6 +64,7 @@ pub(super) fn member<'a>(
     let mut all = Vec::new();
     if !nic.up {
         all.push(Difference::by(
+            Aspect::UplinkDown,
             name,
             format!("its uplink {uplink} is down"),
             vec![Intent::SetUp { interface: uplink.clone(), uplink_of: Some(name.clone()) }],
@@ -91,6 +92,7 @@ pub(super) fn member<'a>(
 pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Difference {
     let problem = Problem::host_cant(format!("its uplink `{uplink}` is not there"));
     Difference::cant(
+        Aspect::UplinkMissing,
         name,
         problem.hint(format!("`chyves network {name} attach …` takes another; this host has {}", candidates(room.actual))),
     )
@@ -99,6 +101,7 @@ pub(super) fn no_uplink(room: &Room<'_>, name: &IfName, uplink: &IfName) -> Diff
 /// The uplink is a member of another bridge.
 fn elsewhere(name: &IfName, member: &IfName, other: &str) -> Difference {
     Difference::cant(
+        Aspect::UplinkElsewhere,
         name,
         Problem::not_now(format!("its uplink `{member}` is in the bridge `{other}`")).hint(format!(
             "an interface is in one bridge at a time; take it out there, or move all of it: `chyves network {other} migrate {name}`"
@@ -175,13 +178,14 @@ type OnVlan<'a> = (IfName, Option<&'a Interface>, Option<Difference>);
 
 /// The interface of a VLAN of the uplink: an existing one, whatever its name is, or a new one.
 fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Result<OnVlan<'a>, Box<Difference>> {
-    let cant = |problem: Problem| Box::new(Difference::cant(bridge, problem));
+    let cant = |problem: Problem| Box::new(Difference::cant(Aspect::UplinkUnfit, bridge, problem));
     if let Some(found) = room.actual.vlan_of(uplink.as_str(), tag) {
         let name: IfName = found.parse().map_err(|e| cant(Problem::from(e)))?;
         let seen = room.actual.get(found);
         let down = seen.is_some_and(|i| !i.up);
         let up = down.then(|| {
             Difference::by(
+                Aspect::UplinkDown,
                 bridge,
                 format!("{name} is down"),
                 vec![Intent::SetUp { interface: name.clone(), uplink_of: Some(bridge.clone()) }],
@@ -200,7 +204,7 @@ fn vlan<'a>(room: &Room<'a>, bridge: &IfName, uplink: &IfName, tag: u16) -> Resu
     }
     let name: IfName = usual.parse().map_err(|e| cant(Problem::from(e)))?;
     let make = Intent::MakeVlan { vlan: name.clone(), parent: uplink.clone(), tag, owner: room.mark.to_owned(), mtu: None };
-    Ok((name.clone(), None, Some(Difference::by(bridge, format!("there is no VLAN {tag} of {uplink}"), vec![make]))))
+    Ok((name.clone(), None, Some(Difference::by(Aspect::VlanMissing, bridge, format!("there is no VLAN {tag} of {uplink}"), vec![make]))))
 }
 
 /// The intents that make an interface a member. Its addresses, with the routes through them, are moved to the bridge if the

@@ -5,7 +5,7 @@
 //! uplink. Not here: bridges that are interfaces ([`super::compare`]).
 
 use super::actual::{IfKind, Interface};
-use super::compare::{Difference, Room, taken};
+use super::compare::{Aspect, Difference, Room, taken};
 use super::design::BridgeSpec;
 use super::is_ours;
 use super::uplink::{member, no_uplink, wrong_kind};
@@ -18,7 +18,7 @@ use crate::value::IfName;
 pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
     let name = &spec.name;
     if let Some(problem) = not_here(room.os, spec) {
-        return vec![Difference::cant(name, problem)];
+        return vec![Difference::cant(Aspect::Unsupported, name, problem)];
     }
     let there = room.actual.get(name.as_str());
     let mut all = Vec::new();
@@ -29,10 +29,10 @@ pub(super) fn bridge(room: &Room<'_>, spec: &BridgeSpec) -> Vec<Difference> {
             if let Some((_, node)) = room.actual.graph.as_ref().and_then(|g| g.named(name.as_str())) {
                 let problem = Problem::host_cant(format!("the netgraph node `{name}:` is of the type {}, no bridge", node.kind));
                 let hint = format!("rename the bridge: `chyves set global bridge{}.name=NAME`", spec.number);
-                return vec![Difference::cant(name, problem.hint(hint))];
+                return vec![Difference::cant(Aspect::NameTaken, name, problem.hint(hint))];
             }
             let make = Intent::MakeNode { node: name.clone(), owner: room.mark.to_owned() };
-            all.push(Difference::by(name, "it is not there", vec![make]));
+            all.push(Difference::by(Aspect::BridgeMissing, name, "it is not there", vec![make]));
         }
     }
     match &spec.uplink {
@@ -58,9 +58,9 @@ fn shut(room: &Room<'_>, name: &IfName, seen: &Interface) -> Vec<Difference> {
         .filter_map(|m| {
             let says = format!("it is private, and {m} is an uplink");
             Some(if is_ours(&seen.mark) {
-                Difference::by(name, says, vec![room.actual.leave(name, &m.parse().ok()?)])
+                Difference::by(Aspect::UplinkUnwanted, name, says, vec![room.actual.leave(name, &m.parse().ok()?)])
             } else {
-                Difference::cant(name, foreign(name, &says))
+                Difference::cant(Aspect::UplinkUnwanted, name, foreign(name, &says))
             })
         })
         .collect()
@@ -71,7 +71,7 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&I
     let name = &spec.name;
     let Some(nic) = room.actual.get(uplink.as_str()) else { return vec![no_uplink(room, name, uplink)] };
     if let Some(problem) = wrong_kind(room, spec, uplink, nic) {
-        return vec![Difference::cant(name, problem)];
+        return vec![Difference::cant(Aspect::UplinkUnfit, name, problem)];
     }
     let (mut all, member) = member(room, spec, uplink, nic);
     let Some((member, _)) = member else { return all };
@@ -87,6 +87,7 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&I
     // The uplink's hooks may be connected to other nodes: for accounting, address translation or another bridge.
     if let Some((hook, _)) = [("lower", wire), ("upper", host)].iter().find(|(hook, is)| *is && graph.is_taken(member.as_str(), hook)) {
         all.push(Difference::cant(
+            Aspect::UplinkElsewhere,
             name,
             Problem::not_now(format!("the hook `{hook}` of its uplink `{member}` is connected to another node of netgraph"))
                 .hint(format!("see what it is: ngctl show {}:", crate::os::freebsd::ngctl::ether_node(member.as_str())))
@@ -96,13 +97,13 @@ fn way_out(room: &Room<'_>, spec: &BridgeSpec, uplink: &IfName, there: Option<&I
     }
     let says = if wire { format!("{member} is not in it") } else { format!("the host is not on it by {member}") };
     if made_elsewhere {
-        all.push(Difference::cant(name, foreign(name, &says)));
+        all.push(Difference::cant(Aspect::UplinkApart, name, foreign(name, &says)));
         return all;
     }
     let mut links = graph.free_links(name.as_str());
     let mut link = |wanted: bool| wanted.then(|| links.next()).flatten();
     let (lower, upper) = (link(wire), link(host));
-    all.push(Difference::by(name, says, vec![Intent::Wire { node: name.clone(), interface: member, lower, upper }]));
+    all.push(Difference::by(Aspect::UplinkApart, name, says, vec![Intent::Wire { node: name.clone(), interface: member, lower, upper }]));
     all
 }
 

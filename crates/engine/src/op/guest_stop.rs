@@ -1,10 +1,11 @@
 //! Powers guests off: requests it, waits, and reports how it went.
 
-use crate::answer::Each;
+use crate::answer::{Each, mirrored};
 use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Pace, Targets};
 use chyves_core::error::Result;
+use chyves_core::lifecycle::EndKind;
 use chyves_core::plan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,36 @@ pub struct GuestStop {
 pub struct Stopped {
     /// What was done.
     pub done: StoppedWord,
-    /// How its VM ended, for people.
-    pub how: String,
+    /// How its VM ended.
+    pub code: Ended,
+    /// The same for people.
+    pub message: String,
+}
+
+mirrored! {
+    /// How a VM ended.
+    Ended of EndKind {
+        /// The guest rebooted.
+        Rebooted = "rebooted",
+        /// The guest powered off.
+        PoweredOff = "powered-off",
+        /// The guest halted.
+        Halted = "halted",
+        /// The hypervisor was requested to quit.
+        Quit = "quit",
+        /// It was powered off forcibly.
+        ForcedOff = "forced-off",
+        /// It was powered off forcibly, and the hypervisor was killed.
+        Killed = "killed",
+        /// The guest had a triple fault.
+        TripleFault = "triple-fault",
+        /// The guest's kernel panicked.
+        Panicked = "panicked",
+        /// The hypervisor ended with an error, by a signal, or for an unknown reason.
+        HypervisorFailed = "hypervisor-failed",
+        /// How it ended is unknown, or it was off already.
+        Unknown = "unknown",
+    }
 }
 
 /// What was done.
@@ -63,8 +92,10 @@ impl Operation for GuestStop {
             }
             let plan = plan::stop::stop(guest, self.timeout, self.force)?;
             let done = engine.carry_out(world, &plan, guest.name.as_str())?;
-            let how = |said: Vec<String>| said.into_iter().next().unwrap_or_else(|| "off".to_owned());
-            Ok(done.filter(|_| !plan.steps.is_empty()).map(|d| Stopped { done: StoppedWord::Stopped, how: how(d.said) }))
+            Ok(done.filter(|_| !plan.steps.is_empty()).map(|applied| {
+                let message = applied.said.into_iter().next().unwrap_or_else(|| "off".to_owned());
+                Stopped { done: StoppedWord::Stopped, code: EndKind::of_words(&message).into(), message }
+            }))
         })?;
         let (were_off, seen) = (were_off.into_inner(), seen.into_inner());
         match (were_off, seen) {

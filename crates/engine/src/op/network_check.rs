@@ -1,10 +1,11 @@
 //! Compares the host's networks with their configuration.
 
+use crate::answer::mirrored;
 use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
 use chyves_core::error::{Code, Result};
-use chyves_core::network::compare::Close;
+use chyves_core::network::compare::{self, Close};
 use chyves_core::plan::network::apply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,14 +20,66 @@ pub struct NetworkCheck {}
 pub struct Difference {
     /// What differs: a bridge, a network interface.
     pub object: String,
+    /// What of it differs.
+    pub code: Aspect,
     /// How it differs, for people.
-    pub difference: String,
-    /// Why it cannot be closed by chyves, outermost first.
+    pub message: String,
+    /// Why chyves cannot close it, outermost first.
     pub causes: Vec<String>,
     /// Whether `network apply` closes it.
     pub by_apply: bool,
     /// The commands that `network apply` runs for it, or else what helps.
     pub cure: Vec<String>,
+}
+
+mirrored! {
+    /// What of an object differs.
+    Aspect of compare::Aspect {
+        /// A bridge does not exist.
+        BridgeMissing = "bridge-missing",
+        /// Something else has the name of a bridge.
+        NameTaken = "name-taken",
+        /// The host cannot have a bridge of this type.
+        Unsupported = "unsupported",
+        /// The settings of a bridge contradict each other.
+        Invalid = "invalid",
+        /// A bridge is down.
+        Down = "down",
+        /// A bridge has another MTU.
+        Mtu = "mtu",
+        /// A bridge does not filter VLANs.
+        VlanFiltering = "vlan-filtering",
+        /// An address of a bridge is missing or elsewhere.
+        Address = "address",
+        /// An uplink does not exist.
+        UplinkMissing = "uplink-missing",
+        /// An uplink, or its VLAN, is down.
+        UplinkDown = "uplink-down",
+        /// The VLAN of an uplink does not exist.
+        VlanMissing = "vlan-missing",
+        /// An interface cannot be an uplink of this bridge.
+        UplinkUnfit = "uplink-unfit",
+        /// An uplink belongs to another bridge or node.
+        UplinkElsewhere = "uplink-elsewhere",
+        /// An uplink is not a member of its bridge.
+        UplinkApart = "uplink-apart",
+        /// A private bridge has an uplink.
+        UplinkUnwanted = "uplink-unwanted",
+        /// Address translation or a DHCP server of a bridge is not active.
+        ServiceMissing = "service-missing",
+        /// Address translation or a DHCP server is active for which nothing is configured.
+        ServiceUnwanted = "service-unwanted",
+        /// The interface of a bridge's address translation does not exist.
+        NatInterface = "nat-interface",
+        /// The tap of a running guest is gone.
+        TapMissing = "tap-missing",
+        /// The tap of a running guest is down.
+        TapDown = "tap-down",
+        /// The tap of a running guest is in another bridge, or in none.
+        TapElsewhere = "tap-elsewhere",
+        /// The bridge of a guest's NIC neither exists nor is configured.
+        NicWithoutBridge = "nic-without-bridge",
+    }
 }
 
 impl Operation for NetworkCheck {
@@ -50,7 +103,8 @@ impl Operation for NetworkCheck {
                     Close::Cant(problem) => (problem.causes.clone(), problem.hints.clone()),
                 };
                 let by_apply = matches!(difference.close, Close::By(_));
-                Difference { object: difference.object.clone(), difference: difference.says.clone(), causes, by_apply, cure }
+                let (object, message) = (difference.object.clone(), difference.says.clone());
+                Difference { object, code: difference.aspect.into(), message, causes, by_apply, cure }
             })
             .collect();
         for spec in apply::waiting(world, &facts) {

@@ -76,7 +76,7 @@ pub(super) fn check(session: &Session) -> Result<()> {
 }
 
 fn words(one: &Difference) -> String {
-    let mut text = format!("{}: {}\n", one.object, one.difference);
+    let mut text = format!("{}: {}\n", one.object, one.message);
     one.causes.iter().for_each(|cause| text.push_str(&format!("    because {cause}\n")));
     if one.by_apply {
         text.push_str("    cure: `chyves network apply`, which runs:\n");

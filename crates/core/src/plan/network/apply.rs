@@ -7,7 +7,7 @@ use super::{Facts, attach};
 use super::{running, services};
 use crate::action::Action;
 use crate::error::Result;
-use crate::network::compare::{self, Close, Difference, Room};
+use crate::network::compare::{self, Aspect, Close, Difference, Room};
 use crate::network::{APPLIED, BridgeSpec, Mode, nat, routes};
 use crate::os::Intent;
 use crate::value::IfName;
@@ -82,18 +82,21 @@ pub fn differences(world: &World, facts: &Facts) -> Vec<Difference> {
     let mut all: Vec<Difference> = bridges
         .flat_map(|spec| {
             let bringing = services::bring(&world.host, spec, &facts.actual, APPLIED);
-            let says = (!bringing.says.is_empty()).then(|| Difference::by(&spec.name, bringing.says.join(", "), bringing.intents()));
+            let says = (!bringing.says.is_empty())
+                .then(|| Difference::by(Aspect::ServiceMissing, &spec.name, bringing.says.join(", "), bringing.intents()));
             compare::bridge(&room, spec).into_iter().chain(says)
         })
         .collect();
-    all.extend(facts.design.faults().map(|(name, problem)| Difference::cant(name, problem.clone())));
+    all.extend(facts.design.faults().map(|(name, problem)| Difference::cant(Aspect::Invalid, name, problem.clone())));
     all.extend(unwanted(facts).filter_map(|(name, steps)| {
         let told = steps.into_iter().filter_map(|step| if let Action::Host(intent) = step { Some(intent) } else { None });
         let intents: Vec<Intent> = told.collect();
-        (!intents.is_empty()).then(|| Difference::by(name, "NAT rules or a DHCP server are active that it is not configured for", intents))
+        (!intents.is_empty()).then(|| {
+            Difference::by(Aspect::ServiceUnwanted, name, "NAT rules or a DHCP server are active that it is not configured for", intents)
+        })
     }));
     all.extend(nics(world, facts));
-    let no_way_out = |spec: &BridgeSpec| Some(Difference::cant(&spec.name, nat::no_way_out(&facts.actual, spec)?));
+    let no_way_out = |spec: &BridgeSpec| Some(Difference::cant(Aspect::NatInterface, &spec.name, nat::no_way_out(&facts.actual, spec)?));
     all.extend(facts.design.bridges().filter_map(no_way_out));
     // A start corrects these, so they are not differences; those that a start cannot correct are.
     let cant = |difference: &Difference| matches!(difference.close, Close::Cant(_));

@@ -7,7 +7,7 @@ use super::attach;
 use super::bridge::network;
 use crate::error::Problem;
 use crate::guest::{Backend, Guest, NetSpec, RunState, Spec, backend};
-use crate::network::compare::{self, Close, Difference, Room};
+use crate::network::compare::{self, Aspect, Close, Difference, Room};
 use crate::network::{Actual, BridgeSpec, IfKind, Interface};
 use crate::os::{Intent, taps};
 use crate::plan::start::with_settings;
@@ -69,7 +69,11 @@ fn next_bridge(next: Option<&Spec>, number: u16, vmm: Vmm) -> Option<&IfName> {
 
 fn gone(object: &str, tap: &IfName, guest: &Guest) -> Difference {
     let problem = Problem::host_cant(format!("its tap {tap} is gone, and the running VM cannot get another"));
-    Difference::cant(object, problem.hint(format!("a start makes a new one: `chyves stop {0} && chyves start {0}`", guest.name)))
+    Difference::cant(
+        Aspect::TapMissing,
+        object,
+        problem.hint(format!("a start makes a new one: `chyves stop {0} && chyves start {0}`", guest.name)),
+    )
 }
 
 /// A NIC of a running guest.
@@ -90,7 +94,12 @@ impl Nic<'_> {
         let is_in = |bridge: &IfName| seen.bridge.as_deref() == Some(bridge.as_str());
         if is_in(&net.bridge) || moved.is_some_and(is_in) {
             return (!seen.up).then(|| {
-                Difference::by(object, format!("its tap {tap} is down"), vec![Intent::SetUp { interface: (*tap).clone(), uplink_of: None }])
+                Difference::by(
+                    Aspect::TapDown,
+                    object,
+                    format!("its tap {tap} is down"),
+                    vec![Intent::SetUp { interface: (*tap).clone(), uplink_of: None }],
+                )
             });
         }
         let is = seen.bridge.as_ref().map_or_else(|| "in no bridge".to_owned(), |b| format!("in {b}"));
@@ -98,19 +107,23 @@ impl Nic<'_> {
             let problem =
                 Problem::host_cant(format!("its tap {tap} is {is}; it was started on {}, and its settings name {next}", net.bridge));
             let hint = format!("`chyves network move {} net{} BRIDGE` puts it on one of them", self.guest.name, net.number);
-            return Some(Difference::cant(object, problem.hint(hint)));
+            return Some(Difference::cant(Aspect::TapElsewhere, object, problem.hint(hint)));
         }
         let there = room.actual.get(net.bridge.as_str()).is_some_and(|i| i.kind == IfKind::Bridge);
         if !there && room.design.get(&net.bridge).is_none_or(|s| !s.is_decided()) {
             let problem = Problem::host_cant(format!("its tap {tap} is {is}, and there is no {}", net.bridge));
-            return Some(Difference::cant(object, problem.hint(format!("`chyves network {} attach INTERFACE`", net.bridge))));
+            return Some(Difference::cant(
+                Aspect::TapElsewhere,
+                object,
+                problem.hint(format!("`chyves network {} attach INTERFACE`", net.bridge)),
+            ));
         }
         let mut intents = Vec::new();
         if let Some(old) = seen.bridge.as_ref().and_then(|b| b.parse().ok()) {
             intents.push(Intent::Leave { bridge: old, member: (*tap).clone(), vlan: net.vlan });
         }
         intents.push(Intent::Join { bridge: net.bridge.clone(), member: (*tap).clone(), vlan: net.vlan });
-        Some(Difference::by(object, format!("its tap {tap} is {is} instead of {}", net.bridge), intents))
+        Some(Difference::by(Aspect::TapElsewhere, object, format!("its tap {tap} is {is} instead of {}", net.bridge), intents))
     }
 }
 
@@ -128,7 +141,7 @@ pub(super) fn nowhere(room: &Room<'_>, world: &World) -> Vec<Difference> {
             }
             let (object, nic) = (format!("{} net{}", guest.name, net.number), format!("net{}", net.number));
             if room.actual.get(name.as_str()).is_none() {
-                all.push(Difference::cant(object, attach::nowhere(room, name, guest, &nic)));
+                all.push(Difference::cant(Aspect::NicWithoutBridge, object, attach::nowhere(room, name, guest, &nic)));
             } else if room.design.get(name).is_none() {
                 // An interface of that name that is no bridge; those of the design are compared anyway.
                 let unknown = BridgeSpec::new(0, name.clone());
