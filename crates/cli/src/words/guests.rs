@@ -88,6 +88,8 @@ mod tests {
             mounted: false,
             mountpoint: None,
             home: None,
+            canmount: None,
+            readonly: false,
             guid: None,
             foreign: None,
             state: RunState::Stopped,
