@@ -223,13 +223,16 @@ fn a_pool_from_another_host_is_recognised() {
     host.sh("zpool", &["import", "-d", &disk_folder, "-o", "cachefile=none", &other]);
     host.ok("list").says("2 guests are called `web01`");
     host.chyves("start web05").ends(4).says("pool promote");
-    host.ok(&format!("pool promote {}", host.pool)).says("foreign until adopted");
+    host.chyves(&format!("pool promote {}", host.pool)).ends(2).says("needs confirmation");
+    host.ok(&format!("pool promote {} --yes", host.pool)).says("foreign until adopted");
     host.ok("pool list -H -o pool,role,owner")
         .says(&format!("{}\tprimary\tthis-host", host.pool))
         .says(&format!("{other}\tsecondary\tother-host"));
     host.ok("list -H -o name,state").says("web05\tforeign");
     host.chyves("start web01").ends(4).says("two guests are called");
     host.chyves("start web05").ends(4).says("foreign");
+    host.chyves("adopt web05").ends(4).says(&format!("chyves pool online {other}"));
+    host.ok(&format!("pool online {other}"));
     host.ok("adopt web05");
     host.ok("list -H -o name,state").says("web05\tstopped");
 }

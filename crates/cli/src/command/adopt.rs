@@ -81,7 +81,7 @@ pub(crate) fn table(guest: &str, settings: &[HostSetting]) -> String {
             Cell::text(&one.property),
             Cell::text(&one.value),
             Cell::text(super::get::source(one.source, one.inherited_from.as_deref())),
-            Cell::text(one.host.words()),
+            Cell::text(one.words()),
             Cell::text(one.trust.word()),
         ]);
     }

@@ -4,7 +4,7 @@
 
 use crate::error::{Problem, Result};
 use crate::guest::Guest;
-use crate::guest::trust::{Held, loaders_are_confined, reach};
+use crate::guest::trust::{Access, Held, access, loaders_are_confined, reach};
 use crate::property::reach::Reach;
 use crate::property::settings::Source;
 use crate::property::{self, Scope};
@@ -21,10 +21,21 @@ pub struct HostSetting {
     pub value: String,
     /// In which way it reaches the host.
     pub reach: Reach,
+    /// What is done with what it names, if other settings decide that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// The source of the value.
     pub source: Source,
     /// Whether this host trusts the value.
     pub trusted: bool,
+}
+
+impl HostSetting {
+    /// In which way it reaches the host, for tables.
+    pub fn words(&self) -> String {
+        let reach = self.reach.words();
+        self.access.map_or_else(|| reach.to_owned(), |access| format!("{reach}, {} it", access.word()))
+    }
 }
 
 /// All host-reaching settings of a guest, its own and inherited ones, by key.
@@ -32,12 +43,16 @@ pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
     let host = world.this_host();
     let ours = host.is_some() && world.roots.iter().any(|r| r.dataset == guest.root && r.host == host && !r.is_copy());
     let held = Held::of(guest.settings.own_values());
+    let access_to = |key: &str| access(guest.settings.own_values(), key);
     let mut found: BTreeMap<String, HostSetting> = BTreeMap::new();
     for (key, own) in guest.settings.own_values() {
         let Some(reach) = reach(key, &own.value) else { continue };
         let source = if own.received { Source::Received } else { Source::Local };
         let trusted = guest.foreign.is_none() && held.trusts(key, &own.value);
-        found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
+        found.insert(
+            key.clone(),
+            HostSetting { property: key.clone(), value: own.value.clone(), reach, access: access_to(key), source, trusted },
+        );
     }
     let mut seen: std::collections::BTreeSet<&str> = guest.settings.own_values().keys().map(String::as_str).collect();
     for (dataset, values) in guest.settings.above() {
@@ -49,7 +64,10 @@ pub fn host_settings(world: &World, guest: &Guest) -> Vec<HostSetting> {
             let recorded = guest.foreign.is_none() && held.recorded(key, &own.value);
             let trusted = (ours && !own.received) || recorded;
             let source = Source::Inherited(dataset.clone());
-            found.insert(key.clone(), HostSetting { property: key.clone(), value: own.value.clone(), reach, source, trusted });
+            found.insert(
+                key.clone(),
+                HostSetting { property: key.clone(), value: own.value.clone(), reach, access: access_to(key), source, trusted },
+            );
         }
     }
     if loaders_are_confined(&world.host) && !found.values().any(|setting| setting.reach.may_prevent_jail()) {
@@ -109,5 +127,5 @@ fn refuse(guest: &Guest, verb: &str, untrusted: &[HostSetting]) -> Result<()> {
 /// A setting as one line of an error.
 pub fn line(setting: &HostSetting) -> String {
     let value = crate::value::printable(&setting.value, 200);
-    format!("{}={value} {} ({})", setting.property, setting.reach.words(), setting.source)
+    format!("{}={value} {} ({})", setting.property, setting.words(), setting.source)
 }

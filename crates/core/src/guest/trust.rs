@@ -6,6 +6,8 @@
 //!   key and value in `trusted.KEY`. `chyves adopt --trust` and every change by chyves write such records, so that a value
 //!   that is replaced by a stream, a rollback or `zfs set` is not silently trusted.
 //! * An inherited value is trusted if it was set locally on a pool of this host.
+//! * The record of an attached disk covers the access that its options gave when it was trusted: one that was trusted read-only is not
+//!   trusted to be written.
 //! * A loader that runs on the host (`loader=bhyveload`) needs trust only if no jail confines it.
 //! * No value of a foreign guest is trusted, even if trust records came with it: `adopt` requires a decision for all of
 //!   them.
@@ -14,26 +16,68 @@
 //! (`plan::adopt`).
 
 use super::Guest;
+use crate::device::BlockOptions;
 use crate::os::HostFacts;
 use crate::property;
-use crate::property::keys::{self, trusted};
+use crate::property::keys::{self, DiskKey, trusted};
 use crate::property::reach::Reach;
 use crate::property::settings::{Own, OwnValues};
 use crate::property::stored;
 use crate::vmm::Vmm;
 use crate::vmm::bhyve::{Release, jail};
 use crate::zfs::args::Pair;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
 /// The value of `trust` on a guest that only trusts recorded values.
 pub const LISTED: &str = "listed";
 
-/// The digest that records a value as trusted. It is that of the stored key and value, so that a renamed property stays trusted.
-pub fn digest(owner: &str, key: &str, value: &str) -> String {
+/// What a file or device of the host is used for that a disk's source names. Other settings of the disk decide that, which reach the
+/// host in no other way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// It is only read.
+    Reads,
+    /// It is read and written.
+    Writes,
+}
+
+impl Access {
+    /// The word for tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Writes => "writes",
+        }
+    }
+}
+
+/// The access that a guest's own values give to what the value of a key names; none for keys for which the value alone decides.
+pub fn access(own: &OwnValues, key: &str) -> Option<Access> {
+    let options = own.get(&options_of(key)?).and_then(|own| own.value.parse::<BlockOptions>().ok());
+    Some(if options.is_some_and(|options| options.ro) { Access::Reads } else { Access::Writes })
+}
+
+/// The key of the options of the disk whose source has this key.
+fn options_of(source: &str) -> Option<String> {
+    let disk = source.strip_suffix(&format!(".{}", DiskKey::Source.word())).filter(|disk| disk.starts_with("disk"))?;
+    Some(format!("{disk}.{}", DiskKey::Options.word()))
+}
+
+/// The digest that records a value as trusted, for the access that these own values give. It is that of the stored key and value, so
+/// that a renamed property stays trusted.
+pub fn digest(owner: &str, key: &str, value: &str, own: &OwnValues) -> String {
+    digest_for(owner, key, value, access(own, key))
+}
+
+fn digest_for(owner: &str, key: &str, value: &str, access: Option<Access>) -> String {
     let (key, value) = (&stored::key(key), stored::value(key, value));
     let mut hash = Sha256::new();
-    for part in [owner, key, value] {
+    // Only the lesser access is named.
+    let limit = (access == Some(Access::Reads)).then_some("reads");
+    for part in [owner, key, value].into_iter().chain(limit) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
@@ -74,14 +118,26 @@ impl<'a> Held<'a> {
 
     /// Whether a record confirms the value.
     pub(crate) fn recorded(&self, key: &str, value: &str) -> bool {
+        self.recorded_for(key, value, access(self.own, key))
+    }
+
+    /// Whether a record confirms the value for an access. What may be written may be read.
+    fn recorded_for(&self, key: &str, value: &str, access: Option<Access>) -> bool {
         let record = self.own.get(&trusted(key)).filter(|o| !o.received);
-        record.zip(self.owner).is_some_and(|(record, owner)| record.value == digest(owner, key, value))
+        let is = |record: &Own, owner: &str, access| record.value == digest_for(owner, key, value, access);
+        record.zip(self.owner).is_some_and(|(record, owner)| {
+            is(record, owner, access) || access == Some(Access::Reads) && is(record, owner, Some(Access::Writes))
+        })
     }
 
     /// Whether the guest's own value is trusted, on a guest that this host owns.
     pub(crate) fn trusts(&self, key: &str, value: &str) -> bool {
+        self.trusts_for(key, value, access(self.own, key))
+    }
+
+    fn trusts_for(&self, key: &str, value: &str, access: Option<Access>) -> bool {
         let local = self.own.get(key).is_some_and(|o| !o.received && o.value == value);
-        self.recorded(key, value) || (local && !self.listed)
+        self.recorded_for(key, value, access) || (local && !self.listed)
     }
 }
 
@@ -100,13 +156,28 @@ pub fn is_own_trusted(guest: &Guest, key: &str) -> bool {
     guest.foreign.is_none() && own.get(key).is_some_and(|o| Held::of(own).trusts(key, &o.value))
 }
 
+/// Whether one of a guest's own values is trusted, on a guest that this host owns.
+pub(crate) fn trusts(own: &OwnValues, key: &str, value: &str) -> bool {
+    Held::of(own).trusts(key, value)
+}
+
 /// The trust records to set for values that an administrator of this host sets, on a guest that only trusts recorded
 /// values; and the records to remove with unset keys. Empty for other guests, because their local values are trusted.
 pub fn recorded(before: &OwnValues, set: &[Pair], clear: &[String]) -> (Vec<Pair>, Vec<String>) {
     let held = Held::of(before);
     let Some(owner) = held.owner.filter(|_| held.listed) else { return (Vec::new(), Vec::new()) };
-    let gives = |(key, value): &(String, String)| reach(key, value).map(|_| (trusted(key), digest(owner, key, value)));
-    let given: Vec<Pair> = set.iter().filter_map(gives).collect();
+    let mut after = before.clone();
+    after.retain(|key, _| !clear.contains(key));
+    after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
+    let gives = |(key, value): &(String, String)| reach(key, value).map(|_| (trusted(key), digest(owner, key, value, &after)));
+    let mut given: Vec<Pair> = set.iter().filter_map(gives).collect();
+    // Who changes the access to what is trusted decides on that, too.
+    for (key, own) in &after {
+        let changes = options_of(key).is_some_and(|options| clear.contains(&options) || set.iter().any(|(k, _)| *k == options));
+        if changes && !set.iter().any(|(k, _)| k == key) && held.recorded(key, &own.value) {
+            given.push((trusted(key), digest(owner, key, &own.value, &after)));
+        }
+    }
     let gone = set.iter().map(|(key, _)| key).chain(clear).map(|key| trusted(key));
     let gone = gone.filter(|record| before.contains_key(record) && !given.iter().any(|(k, _)| k == record)).collect();
     (given, gone)
@@ -128,8 +199,11 @@ pub fn carry(before: &OwnValues, after: &mut OwnValues, vouched: impl Fn(&str, &
     let mut records = OwnValues::new();
     let mut all = true;
     for (key, own) in after.iter().filter(|(key, own)| reach(key, &own.value).is_some()) {
-        if vouched(key, &own.value) || held.trusts(key, &own.value) {
-            records.insert(trusted(key), Own { value: digest(&owner, key, &own.value), received: false });
+        let (asked, all_access) = (access(after, key), access(&OwnValues::new(), key));
+        // What was trusted for more stays so.
+        let trusts = |access| held.trusts_for(key, &own.value, access).then_some(access);
+        if let Some(access) = trusts(all_access).or_else(|| trusts(asked)).or_else(|| vouched(key, &own.value).then_some(asked)) {
+            records.insert(trusted(key), Own { value: digest_for(&owner, key, &own.value, access), received: false });
         } else {
             all = false;
         }
@@ -189,7 +263,7 @@ mod tests {
     }
 
     fn record(key: &str, value: &str) -> (String, String) {
-        (trusted(key), digest(&HOST.to_string(), key, value))
+        (trusted(key), digest(&HOST.to_string(), key, value, &OwnValues::new()))
     }
 
     #[test]
@@ -281,6 +355,47 @@ mod tests {
         assert!(!back(&adopted, &[("qargs", "-T"), ("trusted.qargs", "x")], Some(&[("qargs", "-T", false)])));
         let elsewhere = guest(&[("trust", "listed", false), (&key, &digest, false)]);
         assert!(back(&elsewhere, &[("qargs", "-S")], Some(&[("qargs", "-S", false)])));
+    }
+
+    #[test]
+    fn what_was_trusted_to_be_read_is_not_trusted_to_be_written() {
+        let (source, options) = ("disk1.source", "disk1.options");
+        let record = |own: &[(&str, &str)]| digest(&HOST.to_string(), source, "/x", &testing::own(own));
+        let (reads, writes) = (record(&[(options, "ro")]), record(&[]));
+        let disk = |options: Option<&str>, record: &str| {
+            let mut all = vec![(source, "/x", false), ("trust", "listed", false), ("trusted.disk1.source", record, false)];
+            all.extend(options.map(|value| ("disk1.options", value, true)));
+            guest(&all)
+        };
+        for (now, record, trusted) in [
+            (Some("ro"), &reads, true),
+            (None, &reads, false),
+            (Some("nocache"), &reads, false),
+            (None, &writes, true),
+            (Some("ro"), &writes, true),
+        ] {
+            assert_eq!(trusts(&disk(now, record)), trusted, "{now:?}");
+        }
+        // A rollback brings other options back; going forward again, the disk is trusted as it was.
+        let mut old = own(&[(source, "/x"), ("owner", &HOST.to_string())]);
+        let now = disk(Some("ro"), &reads);
+        carry_back(now.settings.own_values(), &mut old, None);
+        let back = Guest { settings: now.settings.with_own(old.clone()), ..now.clone() };
+        assert!(!trusts(&back));
+        old.insert(options.into(), Own { value: "ro".into(), received: false });
+        assert!(trusts(&Guest { settings: back.settings.with_own(old), ..back.clone() }));
+        // The options that an administrator changes go with the source that was trusted, and with no other.
+        let set = |value: &str| vec![(options.to_owned(), value.to_owned())];
+        assert_eq!(recorded(now.settings.own_values(), &set("nocache"), &[]).0, [("trusted.disk1.source".to_owned(), writes.clone())]);
+        assert_eq!(
+            recorded(now.settings.own_values(), &[], &[options.to_owned()]).0,
+            [("trusted.disk1.source".to_owned(), writes.clone())]
+        );
+        assert_eq!(
+            recorded(disk(None, &writes).settings.own_values(), &set("ro"), &[]).0,
+            [("trusted.disk1.source".to_owned(), reads.clone())]
+        );
+        assert_eq!(recorded(disk(None, &reads).settings.own_values(), &set("ro"), &[]).0, []);
     }
 
     #[test]

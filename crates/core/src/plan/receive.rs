@@ -6,12 +6,13 @@
 use super::{Moment, Plan, create};
 use crate::action::{Action, Onto};
 use crate::error::{Code, Problem, Result};
-use crate::guest::Guest;
 use crate::guest::trash::Leaving;
+use crate::guest::{Guest, trust};
 use crate::property::keys;
 use crate::value::{Dataset, GuestName, SnapshotName};
 use crate::world::World;
 use crate::world::inventory::NOBODY;
+use crate::zfs::args::Pair;
 use crate::zfs::stream::Header;
 
 /// Where a stream is received.
@@ -142,7 +143,7 @@ fn increment(
     }
     let trash = world.root_on(guest.root.pool())?.trash();
     let onto = Onto {
-        before: guest.settings.own_values().iter().map(|(key, own)| (key.clone(), own.value.clone())).collect(),
+        before: nobodys(guest.settings.own_values().iter().map(|(key, own)| (key.clone(), own.value.clone())).collect()),
         leaving: Leaving::of(guest, trash, moment.uuids.first().copied(), &moment.now),
     };
     let mut plan = Plan::default();
@@ -159,6 +160,14 @@ fn increment(
         resumable: false,
     });
     Ok(plan)
+}
+
+/// Settings of a received guest as local values: the guest stays without an owner, whoever the sender named, and nothing in it is
+/// recorded as trusted.
+pub fn nobodys(mut settings: Vec<Pair>) -> Vec<Pair> {
+    settings.retain(|(key, _)| key != keys::OWNER && !trust::is_record(key));
+    settings.push((keys::OWNER.to_owned(), NOBODY.to_owned()));
+    settings
 }
 
 #[cfg(test)]

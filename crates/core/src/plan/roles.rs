@@ -6,14 +6,16 @@
 use super::Plan;
 use crate::action::Action;
 use crate::error::{Code, Problem, Result};
-use crate::guest::Guest;
+use crate::guest::{Guest, trust};
 use crate::image::IMAGE_SNAPSHOT;
 use crate::pool::{Role, Root};
 use crate::property::keys;
-use crate::value::Dataset;
+use crate::property::settings::OwnValues;
+use crate::value::{Dataset, printable};
 use crate::world::World;
-use crate::world::inventory::LAYOUT;
+use crate::world::inventory::{LAYOUT, NOBODY};
 use crate::zfs::args::Pair;
+use std::collections::BTreeMap;
 
 /// A dataset or snapshot with its name and GUID.
 pub type Object = (String, u64);
@@ -59,12 +61,72 @@ fn no_clash(world: &World, root: &Root, theirs: &[Guest]) -> Result<()> {
         .hint("a name means one guest: rename or delete one of each two, or take the other pool offline"))
 }
 
-/// Plans to make a pool the primary one. The world must hold all guests and the images; `theirs` are the guests of the pool
-/// if it is offline, `guids` the GUIDs of all roots.
+/// The steps that make a pool of another host one of this host, before its root gets this host's id. Empty if it is this host's.
+///
+/// What was prepared elsewhere does not become trusted by that: its guests, deleted ones too, belong to nobody until they are adopted,
+/// and defaults that reach the host are refused. `defaults` are those of all its guests.
+fn take_over(world: &World, root: &Root, defaults: &OwnValues) -> Result<Vec<Action>> {
+    if world.ours(root).is_ok() {
+        return Ok(Vec::new());
+    }
+    let pool = root.dataset.pool();
+    let here = || world.guests.iter().filter(|guest| guest.root == root.dataset);
+    let groups = here().flat_map(|guest| guest.settings.above());
+    let mut reaching: BTreeMap<String, String> = BTreeMap::new();
+    let guests = root.guests();
+    for (dataset, values) in groups.chain([(&guests, defaults)]) {
+        for (key, own) in values.iter().filter(|(key, own)| !own.received && trust::reach(key, &own.value).is_some()) {
+            reaching.insert(format!("{dataset}: {key}={}", printable(&own.value, 200)), format!("zfs inherit chyves:{key} {dataset}"));
+        }
+    }
+    if !reaching.is_empty() {
+        let refused = Problem::not_now(format!("cannot take over `{pool}`: its guests would inherit settings that reach the host"));
+        let refused = refused.on(pool).hint("remove them; `chyves set` sets those that are meant afterwards");
+        return Err(reaching.into_iter().fold(refused, |problem, (line, cure)| problem.because(line).hint(cure)));
+    }
+    let nobody = || vec![(keys::OWNER.to_owned(), NOBODY.to_owned())];
+    let mut steps = Vec::new();
+    for guest in here() {
+        let own = guest.settings.own_values();
+        let records = own.keys().filter(|key| trust::is_record(key)).cloned().collect();
+        steps.push(super::set::change_by(world.host.dialect, &guest.dataset, own, nobody(), records));
+    }
+    for trashed in world.trash.iter().filter(|trashed| trashed.disk.is_none() && trashed.dataset.is_within(&root.dataset)) {
+        steps.push(super::set::change_by(world.host.dialect, &trashed.dataset, &OwnValues::new(), nobody(), Vec::new()));
+    }
+    Ok(steps)
+}
+
+/// The settings that reach the host of all guests that become this host's own with a pool.
+fn become_own(world: &World, root: &Root, theirs: &[Guest]) -> Vec<String> {
+    let here = theirs.iter().chain(world.guests.iter().filter(|guest| guest.root == root.dataset));
+    let mut lines = Vec::new();
+    for guest in here {
+        for (key, own) in guest.settings.own_values().iter().filter(|(key, own)| !own.received && trust::reach(key, &own.value).is_some()) {
+            lines.push(format!("  {}: {key}={}", guest.name, printable(&own.value, 120)));
+        }
+    }
+    let more = lines.len().saturating_sub(SHOWN);
+    lines.truncate(SHOWN);
+    lines.extend((more > 0).then(|| format!("  and {more} more")));
+    lines
+}
+
+/// The most settings that are listed.
+const SHOWN: usize = 50;
+
+/// Whether promoting a pool decides which host this is.
+pub fn decides_identity(world: &World, root: &Root) -> bool {
+    world.this_host().is_none() && world.roots.iter().any(|other| other.host != root.host)
+}
+
+/// Plans to make a pool the primary one. The world must hold all guests, the images and the trash; `theirs` are the guests of the pool
+/// if it is offline, `guids` the GUIDs of all roots, `defaults` those of all guests on the pool.
 ///
 /// # Errors
-/// A guest of an offline pool has the name of another pool's guest.
-pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -> Result<Plan> {
+/// A guest of an offline pool has the name of another pool's guest, or a pool of another host is offline or has defaults that reach
+/// the host.
+pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], defaults: &OwnValues) -> Result<Plan> {
     let former: Vec<&Root> = world.roots.iter().filter(|r| r.role == Role::Primary && r.dataset != root.dataset).collect();
     if root.role == Role::Primary && former.is_empty() {
         return Ok(Plan::nothing(format!("{} is primary already", root.dataset.pool())));
@@ -72,6 +134,10 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -
     no_clash(world, root, theirs)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });
+    if root.role == Role::Offline && !root.is_copy() {
+        world.ours(root)?;
+    }
+    plan.steps.extend(take_over(world, root, defaults)?);
     for other in &former {
         plan.push(mark(world, other, vec![role(Role::Secondary)]));
     }
@@ -85,6 +151,10 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -
     }
     let pool = root.dataset.pool();
     plan.notes.push(format!("{pool} becomes the primary pool"));
+    if decides_identity(world, root) {
+        plan.notes.push(format!("this host becomes the one of {pool}: its guests are this host's own, and their settings are trusted"));
+        plan.notes.extend(become_own(world, root, theirs));
+    }
     for other in &former {
         let theirs = if world.this_host().is_none() && other.host != root.host {
             format!("this host is the one of {pool} from now on, so its guests are foreign until adopted")
@@ -138,9 +208,19 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
 /// Plans to bring an offline pool online. `theirs` are its guests; the world must hold the guests of the other pools.
 ///
 /// # Errors
-/// A guest of the pool has the name of another pool's guest.
-pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) -> Result<Plan> {
+/// A guest of the pool has the name of another pool's guest, or a pool of another host that is made this host's has defaults that reach
+/// the host.
+pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], defaults: &OwnValues) -> Result<Plan> {
     let pool = root.dataset.pool();
+    let host = world.this_host().filter(|_| root.role == Role::Secondary && world.ours(root).is_err());
+    if let Some(host) = host {
+        let mut plan = Plan::default();
+        plan.push(Action::Verify { objects: guids.to_vec() });
+        plan.steps.extend(take_over(world, root, defaults)?);
+        plan.push(mark(world, root, vec![(keys::HOST.to_owned(), host.to_string())]));
+        plan.notes.push(format!("{pool} becomes a pool of this host; its guests are foreign until adopted"));
+        return Ok(plan);
+    }
     match root.role {
         Role::Primary | Role::Secondary => return Ok(Plan::nothing(format!("{pool} is online already, as {} pool", root.role.word()))),
         Role::Offline => {}
@@ -150,6 +230,9 @@ pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object]) ->
     plan.push(Action::Verify { objects: guids.to_vec() });
     plan.push(mark(world, root, own_root(root, Role::Secondary)));
     plan.notes.push(format!("{pool} becomes a secondary pool with {}", super::count(theirs.len(), "guest")));
+    if let Err(problem) = world.ours(root) {
+        plan.notes.push(format!("{}: {}", problem.message, problem.hints.join("; ")));
+    }
     if !world.roots.iter().any(|r| r.role == Role::Primary) {
         plan.notes.push(format!("no pool is primary; `chyves pool promote {pool}` makes it so"));
     }
@@ -235,7 +318,7 @@ mod tests {
         let mut world = testing::world(Vec::new());
         world.roots.push(other(Role::Secondary, Uuid::from_u128(5)));
         let guids = there(&["other/vm", "tank/chyves"]);
-        insta::assert_snapshot!(promote(&world, &world.roots[1], &[], &guids).unwrap().script(Os::Linux), @r"
+        insta::assert_snapshot!(promote(&world, &world.roots[1], &[], &guids, &OwnValues::new()).unwrap().script(Os::Linux), @r"
         # note: other becomes the primary pool
         # note: tank becomes a secondary pool; its guests stay and start as before
         # note: images stay where they are and are not used from there; bring those that you need:
@@ -248,7 +331,7 @@ mod tests {
         zfs set chyves:role=primary other/vm
         zfs set chyves:host=11111111-1111-4111-8111-111111111111 other/vm
         ");
-        assert!(promote(&world, &world.roots[0], &[], &guids).unwrap().steps.is_empty());
+        assert!(promote(&world, &world.roots[0], &[], &guids, &OwnValues::new()).unwrap().steps.is_empty());
     }
 
     #[test]
@@ -256,7 +339,7 @@ mod tests {
         let mut world = testing::world(Vec::new());
         world.roots.push(other(Role::Primary, Uuid::from_u128(5)));
         assert!(world.primary().unwrap_err().hints[0].contains("pool promote tank"));
-        let plan = promote(&world, &world.roots[0], &[], &[]).unwrap();
+        let plan = promote(&world, &world.roots[0], &[], &[], &OwnValues::new()).unwrap();
         let text = plan.script(Os::Linux);
         assert!(text.contains("zfs set chyves:role=secondary other/vm") && text.contains("are foreign until adopted"), "{text}");
         assert!(!text.contains("zfs set chyves:host") && !text.contains("set chyves:role=primary"), "{text}");
@@ -282,10 +365,13 @@ mod tests {
         let mut world = testing::world(vec![testing::guest("web", &[])]);
         world.roots.push(copy());
         let root = world.roots[1].clone();
-        assert!(online(&world, &root, &[theirs.clone()], &[]).unwrap_err().causes[0].contains("other/vm/guests/web and tank"));
-        assert!(promote(&world, &root, &[theirs.clone()], &[]).is_err());
+        assert!(
+            online(&world, &root, &[theirs.clone()], &[], &OwnValues::new()).unwrap_err().causes[0]
+                .contains("other/vm/guests/web and tank")
+        );
+        assert!(promote(&world, &root, &[theirs.clone()], &[], &OwnValues::new()).is_err());
         world.guests.clear();
-        let text = online(&world, &root, &[theirs], &[]).unwrap().script(Os::Linux);
+        let text = online(&world, &root, &[theirs], &[], &OwnValues::new()).unwrap().script(Os::Linux);
         assert!(text.contains("chyves:role=secondary") && text.contains("chyves:layout=1"), "{text}");
     }
 

@@ -92,6 +92,25 @@ pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, mut set: V
     change_by(world.host.dialect, on, before, set, clear)
 }
 
+/// The same for values that nobody typed because they follow from the guest's present ones: a setting that gets another key, or names
+/// something that is replaced. `derived` gives for each key that of the value that it follows from, and it is trusted as that one is.
+pub(super) fn change_derived(
+    world: &World,
+    on: &Dataset,
+    before: &OwnValues,
+    set: &[Pair],
+    clear: &[String],
+    derived: &[(String, String)],
+) -> Option<Action> {
+    let mut after = changed(before, set, clear);
+    let trusts = |key: &String| before.get(key).is_some_and(|own| trust::trusts(before, key, &own.value));
+    trust::carry(before, &mut after, |key, _| match derived.iter().find(|(new, _)| new == key) {
+        Some((_, from)) => trusts(from),
+        None => set.iter().any(|(set, _)| set == key),
+    });
+    super::snapshot::settings_change(world.host.dialect, on, before, &after)
+}
+
 /// Plans a change of one guest's settings.
 ///
 /// # Errors

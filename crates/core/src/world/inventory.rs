@@ -2,10 +2,10 @@
 //! names.
 
 use crate::error::{Kind, Problem};
-use crate::guest::{DiskKind, Guest, RunState, Trashed, TrashedDisk};
+use crate::guest::{DiskKind, Guest, RunState, Trashed, TrashedDisk, trust};
 use crate::image::{Image, ImageKind, Stored, Template, WORKING};
 use crate::pool::{Role, Root, this_host};
-use crate::property::keys;
+use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, Size};
 use crate::zfs::rows::Row;
@@ -196,7 +196,7 @@ fn guest(
         at = ancestor.parent();
     }
     let settings = Settings::new(row.own.clone(), above);
-    let foreign = foreign(&settings, host);
+    let foreign = foreign(&settings, host, root.host);
     Ok(Guest {
         name,
         dataset: dataset.clone(),
@@ -216,8 +216,8 @@ fn guest(
     })
 }
 
-/// The reason why `host` must not start the guest, if there is one.
-fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
+/// The reason why `host` must not start the guest, if there is one; `of_pool` is the host that its pool belongs to.
+fn foreign(settings: &Settings, host: Option<Uuid>, of_pool: Option<Uuid>) -> Option<String> {
     let came = || Some("it was received with a stream".to_owned());
     // A received owner could name this host because the sender chose so.
     if settings.is_received(keys::UUID) || settings.is_received(keys::OWNER) {
@@ -228,6 +228,11 @@ fn foreign(settings: &Settings, host: Option<Uuid>) -> Option<String> {
     };
     match settings.own(keys::OWNER) {
         Some(NOBODY) => came(),
+        // Who prepares a pool can name any host as the owner of a guest: the id of this one is in every stream that it sends.
+        Some(owner) if owner == host.to_string() && of_pool != Some(host) => Some(match of_pool {
+            Some(other) => format!("its pool belongs to the host {other}"),
+            None => "its pool belongs to no host".to_owned(),
+        }),
         Some(owner) if owner == host.to_string() => None,
         Some(owner) => Some(format!("the host {} owns it", crate::value::printable(owner, 40))),
         None => Some("no host owns it".to_owned()),
@@ -320,7 +325,11 @@ fn trashed_disk(row: &Row, dataset: &Dataset, of: &str) -> Result<TrashedDisk, P
         Some("volume") => DiskKind::Zvol,
         _ => DiskKind::Raw,
     };
-    let settings = row.own.iter().filter_map(|(k, o)| Some((k.strip_prefix(&prefix)?.to_owned(), o.value.clone()))).collect();
+    // The dataset itself shows what the disk is, and nothing in it reaches the host: no record proves where these values come from.
+    let harmless = |key: &str, value: &str| trust::reach(key, value).is_none() && key != keys::disk(number, DiskKey::Kind);
+    let stored = row.own.iter().filter(|(key, own)| harmless(key, &own.value));
+    let mut settings: Vec<_> = stored.filter_map(|(k, o)| Some((k.strip_prefix(&prefix)?.to_owned(), o.value.clone()))).collect();
+    settings.push((DiskKey::Kind.word().to_owned(), kind.word().to_owned()));
     Ok(TrashedDisk { of, number, kind, settings })
 }
 

@@ -84,13 +84,27 @@ impl World {
         })
     }
 
+    /// Refuses a pool of another host: guests on it are foreign, whoever owns them.
+    ///
+    /// # Errors
+    /// The pool belongs to another host, or to none.
+    pub fn ours(&self, root: &Root) -> Result<()> {
+        let Some(host) = self.this_host().filter(|host| root.host != Some(*host)) else { return Ok(()) };
+        let pool = root.dataset.pool();
+        let whose = root.host.map_or_else(|| "no host".to_owned(), |other| format!("the host {other}"));
+        Err(Problem::not_now(format!("the pool `{pool}` belongs to {whose}"))
+            .on(pool)
+            .because(format!("this host is {host}, and guests on pools of others are foreign"))
+            .hint(format!("`chyves pool online {pool}` makes the pool this host's; its guests stay foreign until adopted")))
+    }
+
     /// The root for new objects: that of the named pool, else the primary one.
     ///
     /// # Errors
     /// There is no such pool, or it is offline.
     pub fn place(&self, pool: Option<&str>) -> Result<&Root> {
         match pool {
-            Some(pool) => self.root_on(pool)?.online(),
+            Some(pool) => self.root_on(pool)?.online().and_then(|root| self.ours(root).map(|()| root)),
             None => self.primary(),
         }
     }

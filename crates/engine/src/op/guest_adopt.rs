@@ -79,6 +79,9 @@ pub struct HostSetting {
     pub inherited_from: Option<String>,
     /// How it reaches the host.
     pub host: Reach,
+    /// What is done with what it names, if other settings decide that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// What becomes of it.
     pub trust: Trusted,
 }
@@ -122,6 +125,16 @@ impl Reach {
 }
 
 mirrored! {
+    /// What is done with a file or device of the host.
+    Access of chyves_core::guest::trust::Access {
+        /// It is only read.
+        Reads = "reads",
+        /// It is read and written.
+        Writes = "writes",
+    }
+}
+
+mirrored! {
     /// What becomes of a setting that reaches the host.
     Trusted of Fate {
         /// It is trusted and used.
@@ -134,10 +147,16 @@ mirrored! {
 }
 
 impl HostSetting {
+    /// How it reaches the host, in the words of tables.
+    pub fn words(&self) -> String {
+        let host = self.host.words();
+        self.access.map_or_else(|| host.to_owned(), |access| format!("{host}, {} it", access.word()))
+    }
+
     fn of((setting, fate): (trust::HostSetting, Fate)) -> Self {
         let (source, inherited_from) = Source::of(setting.source);
-        let (host, trust) = (setting.reach.into(), fate.into());
-        Self { property: setting.property, value: setting.value, source, inherited_from, host, trust }
+        let (host, trust, access) = (setting.reach.into(), fate.into(), setting.access.map(Into::into));
+        Self { property: setting.property, value: setting.value, source, inherited_from, host, access, trust }
     }
 }
 

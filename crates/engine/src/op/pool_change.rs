@@ -76,11 +76,18 @@ impl Operation for PoolChange {
         // The world has no guests of an offline pool.
         let theirs: Vec<Guest> = if root.role == Role::Offline { observe::pool::guests(&engine.runtime, root)? } else { Vec::new() };
         let guids = observe::guids(&names)?;
+        let defaults = || observe::snapshots::own_values(&root.guests());
         let plan = match self.to {
-            RoleChange::Promote => roles::promote(world, root, &theirs, &guids),
+            RoleChange::Promote => roles::promote(world, root, &theirs, &guids, &defaults()?),
             RoleChange::Offline => roles::offline(world, root, &guids),
-            RoleChange::Online => roles::online(world, root, &theirs, &guids),
+            RoleChange::Online => roles::online(world, root, &theirs, &guids, &defaults()?),
         }?;
+        if self.to == RoleChange::Promote && roles::decides_identity(world, root) && !engine.dry_run {
+            for note in &plan.notes {
+                engine.events.note(note);
+            }
+            engine.confirm(&format!("make this host the one of {}, and trust its guests", root.dataset.pool()))?;
+        }
         if engine.carry_out(world, &plan, &self.pool)?.is_none() {
             return Ok(Outcome::shown());
         }

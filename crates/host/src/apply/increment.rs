@@ -11,6 +11,7 @@ use crate::settled::command;
 use crate::{observe, run};
 use chyves_core::action::Action;
 use chyves_core::error::{Kind, Problem, Result};
+use chyves_core::plan::receive::nobodys;
 use chyves_core::value::{Dataset, SnapshotRef};
 use chyves_core::zfs::args;
 
@@ -55,7 +56,8 @@ pub(super) fn back(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> 
         return Ok(());
     }
     // Done first: once the snapshots are gone, nothing shows that something must be undone.
-    settings::put_back(wanted.dialect, wanted.into, &onto.before, place)?;
+    // They become local values, and only those of this host's own guests are; the sender has chosen the owner, too.
+    settings::put_back(wanted.dialect, wanted.into, &nobodys(onto.before.clone()), place)?;
     for (newest, before) in came {
         match before {
             Some(before) => {

@@ -30,7 +30,8 @@ pub(crate) enum Verb {
     /// Make a pool the primary one
     ///
     /// The former primary pool becomes a secondary one. Guests stay where they are and start as before; images stay
-    /// too, and the commands to move them are shown.
+    /// too, and the commands to move them are shown. Of two pools that were primary on two hosts, the promoted one decides
+    /// which host this is; then all of its guests are trusted, and it has to be confirmed.
     Promote {
         /// The pool
         pool: String,
@@ -44,7 +45,8 @@ pub(crate) enum Verb {
     },
     /// Use an offline pool again
     ///
-    /// Refused while a guest of it has the name of a guest of another pool.
+    /// Refused while a guest of it has the name of a guest of another pool. A secondary pool of another host becomes this
+    /// host's; its guests stay foreign until they are adopted.
     Online {
         /// The pool
         pool: String,

@@ -168,7 +168,7 @@ pub fn adopt(world: &World, guest: &Guest, others: &[Guest], request: &Request) 
         let (key, value) = (&setting.property, &setting.value);
         match fate {
             Fate::Trusted if check::trust::is_default_of(setting) => {}
-            Fate::Trusted => set.push((keys::trusted(key), trust::digest(&host, key, value))),
+            Fate::Trusted => set.push((keys::trusted(key), trust::digest(&host, key, value, before))),
             Fate::Removed => {
                 clear.extend([key.clone()]);
                 clear.extend(with_disk(key, before.keys()));
@@ -236,6 +236,7 @@ fn disarmed(tree: &[Member]) -> Vec<String> {
 /// The host id that the guest will be owned by.
 fn host(world: &World, guest: &Guest) -> Result<String> {
     let root = world.root_on(guest.root.pool())?;
+    world.ours(root).map_err(|problem| problem.within(format!("cannot adopt `{}`", guest.name)).on(&guest.name))?;
     world.this_host().map(|host| host.to_string()).ok_or_else(|| match root.host {
         Some(_) => Problem::not_now("the pools do not show which host this is")
             .on(&root.dataset)

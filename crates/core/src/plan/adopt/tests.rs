@@ -52,7 +52,7 @@ fn two_guests_are_never_one_machine() {
 #[test]
 fn settings_that_reach_the_host_are_decided_on() {
     // Trust records that came with the guest are ignored, even correct ones.
-    let forged = trust::digest(&HOST.to_string(), "qargs", "-S");
+    let forged = trust::digest(&HOST.to_string(), "qargs", "-S", &OwnValues::new());
     let pairs =
         [("qargs", "-S"), ("autostart", "1"), ("cpu", "2"), ("trust", "listed"), ("trusted.qargs", &forged), ("trusted.bargs", "x")];
     let g = foreign("web", &pairs);

@@ -245,6 +245,14 @@ impl Wish<'_> {
                 .hint("omit --kind and --size; `chyves disk resize` changes the size"));
         }
         self.no_volume_options()?;
+        for (part, value) in &disk.settings {
+            let key = format!("disk{}.{part}", disk.number);
+            let valid = crate::property::find(&key).and_then(|known| crate::property::check(&known, value));
+            valid.map_err(|problem| {
+                let stored = problem.because(format!("it is stored on {} in the trash", trashed.dataset));
+                stored.hint(format!("without it the disk gets the default: `zfs inherit chyves:{key} {}`", trashed.dataset))
+            })?;
+        }
         let set = self.settings_from(disk);
         let mut plan = Plan::default();
         plan.push(Action::Verify { objects: vec![(trashed.dataset.to_string(), guid)] });
@@ -314,7 +322,7 @@ impl Wish<'_> {
         if let (Some(place), None) = (super::super::machine::place_to_keep(guest, &world.host, key, chosen)?, chosen) {
             set.push((pci, place.to_string()));
         }
-        let wish = Amendment { set, clear: Vec::new(), before, after: Vec::new() };
+        let wish = Amendment { set, clear: Vec::new(), before, after: Vec::new(), derived: Vec::new() };
         wish.checked(world, guest, number)?;
         plan.steps.extend(wish.steps(world, guest)?);
         Ok(plan)

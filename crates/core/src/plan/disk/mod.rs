@@ -16,7 +16,7 @@ pub mod resize;
 pub mod sync;
 
 use self::found::Disks;
-use super::set::change;
+use super::set::{change, change_derived};
 use super::{Plan, copy_path, in_folder, own_guest, stopped};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace, derived_serial};
@@ -118,6 +118,8 @@ struct Amendment {
     clear: Vec<String>,
     before: Vec<Action>,
     after: Vec<Action>,
+    /// For each key whose value nobody typed, the present key that it follows from.
+    derived: Vec<(String, String)>,
 }
 
 impl Amendment {
@@ -153,7 +155,11 @@ impl Amendment {
         let text = settings_copy(&self.values(guest));
         self.clear.retain(|key| own.contains_key(key));
         let mut steps = self.before;
-        steps.push(change(world, &guest.dataset, own, self.set, self.clear));
+        if self.derived.is_empty() {
+            steps.push(change(world, &guest.dataset, own, self.set, self.clear));
+        } else {
+            steps.extend(change_derived(world, &guest.dataset, own, &self.set, &self.clear, &self.derived));
+        }
         steps.push(Action::WriteFile { path: copy_path(guest.folder()?), text });
         steps.extend(self.after);
         Ok(in_folder(guest, steps))
@@ -201,7 +207,8 @@ pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[S
     find(guest, &guest.spec()?.disks, number)?;
     let request =
         super::set::Request { set: typed(number, pairs)?, unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()? };
-    let wish = Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new() };
+    let wish =
+        Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
     wish.checked(world, guest, number)?;
     super::set::guest(world, guest, &request)
 }
@@ -244,7 +251,8 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, there: &Disks,
         }
         DiskKind::Attached => {}
     }
-    let wish = Amendment { set, clear, before, after: Vec::new() };
+    let derived = renumbered(&parts, to).into_iter().zip(renumbered(&parts, from)).map(|((new, _), (old, _))| (new, old)).collect();
+    let wish = Amendment { set, clear, before, after: Vec::new(), derived };
     wish.checked(world, guest, to)?;
     plan.steps.extend(wish.steps(world, guest)?);
     plan.notes.push(format!("its serial number stays {}", disk.serial));

@@ -45,7 +45,7 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
     let leaving = Leaving::of(guest, world.root_on(guest.root.pool())?.trash(), moment.uuids.first().copied(), &moment.now);
     let (to, marks) = (leaving.place(number), leaving.marks(number));
     let clear = leaving.own(number).into_iter().map(|(key, _)| key).collect();
-    let mut wish = Amendment { set: Vec::new(), clear, before: Vec::new(), after: Vec::new() };
+    let mut wish = Amendment { set: Vec::new(), clear, before: Vec::new(), after: Vec::new(), derived: Vec::new() };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
     match disk.kind {

@@ -151,7 +151,7 @@ pub fn resize(
             .map_err(|p| if smaller { p } else { p.hint("only disks on virtio-blk can grow while a guest runs") })?;
     }
     plan.push(Action::Verify { objects: guids });
-    let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
     if smaller {
         plan.notes.push(format!("all data beyond {to} on disk{number} of {} is lost", guest.name));
     }

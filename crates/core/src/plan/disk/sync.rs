@@ -63,7 +63,7 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
     plan.notes.extend(unread.iter().map(|problem| format!("{problem}; {}", problem.hints.join("; "))));
     plan.notes.extend(others());
     plan.push(crate::action::Action::Verify { objects: guids });
-    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
     plan.steps.extend(wish.steps(world, guest)?);
     Ok(plan)
 }
@@ -86,7 +86,7 @@ fn adopt(world: &World, guest: &Guest, stray: &Stray<'_>, guids: Vec<(String, u6
     let mut plan = Plan::default();
     plan.notes.push(stray.cause());
     plan.push(crate::action::Action::Verify { objects: guids });
-    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new() };
+    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
     wish.checked(world, guest, number)?;
     plan.steps.extend(wish.steps(world, guest)?);
     Ok(plan)

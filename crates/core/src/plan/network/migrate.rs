@@ -80,7 +80,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             }
         }
         pairs.dedup();
-        nics::write(world, guest, pairs, Vec::new(), &mut planned.plan)?;
+        nics::write_replaced(world, guest, &pairs, &mut planned.plan)?;
     }
     let there = facts.actual.get(old.name.as_str());
     for member in there.map(|b| b.members.as_slice()).unwrap_or_default() {

@@ -355,17 +355,29 @@ fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
 
 /// The change of a guest's settings and of their copy.
 pub(super) fn write(world: &World, guest: &Guest, pairs: Vec<Pair>, clear: Vec<String>, plan: &mut Plan) -> Result<()> {
+    let change = set::change(world, &guest.dataset, guest.settings.own_values(), pairs.clone(), clear.clone());
+    written(world, guest, &pairs, &clear, Some(change), plan)
+}
+
+/// The same where each value replaces one that the guest has: it is trusted as that one is.
+pub(super) fn write_replaced(world: &World, guest: &Guest, pairs: &[Pair], plan: &mut Plan) -> Result<()> {
+    let same: Vec<_> = pairs.iter().map(|(key, _)| (key.clone(), key.clone())).collect();
+    let change = set::change_derived(world, &guest.dataset, guest.settings.own_values(), pairs, &[], &same);
+    written(world, guest, pairs, &[], change, plan)
+}
+
+fn written(world: &World, guest: &Guest, pairs: &[Pair], clear: &[String], change: Option<Action>, plan: &mut Plan) -> Result<()> {
     let before: &OwnValues = guest.settings.own_values();
     let mut after = before.clone();
     after.retain(|k, _| !clear.contains(k));
-    for (k, v) in &pairs {
+    for (k, v) in pairs {
         after.insert(k.clone(), Own { value: v.clone(), received: false });
     }
     if pairs.is_empty() && clear.is_empty() {
         return Ok(());
     }
     crate::plan::whole::startable(world, guest, &after)?;
-    plan.push(set::change(world, &guest.dataset, before, pairs, clear));
+    plan.steps.extend(change);
     let copy: Vec<Action> = keep_copy(guest, &after)?;
     plan.steps.extend(copy);
     Ok(())
