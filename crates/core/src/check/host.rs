@@ -193,15 +193,17 @@ fn confinement(host: &HostFacts) -> Finding {
     }
 }
 
+/// What the packet filter rules prevent.
+const OPEN: &str = "open to guests on user-mode networking, and the kernel's free ports to any QEMU with a display or a serial port on TCP";
+
 /// Whether guests on user-mode networking are blocked from the host's loopback interface.
 fn loopback(host: &HostFacts) -> Finding {
     let what = "host loopback";
     match (&host.confinement.no_user, &host.confinement.no_loopback_rules) {
         (None, None) => Finding::ok(what, "closed to guests on user-mode networking, by rules of nft for their users"),
-        (Some(_), _) => Finding::warns(what, "open to guests on user-mode networking: QEMU cannot run as users of its own")
+        (Some(_), _) => Finding::warns(what, format!("{OPEN}: QEMU cannot run as users of its own"))
             .cure("run chyves as root on the host itself, not in a container"),
-        (None, Some(why)) => Finding::warns(what, format!("open to guests on user-mode networking: {}", printable(why, 200)))
-            .cure("apt-get install nftables"),
+        (None, Some(why)) => Finding::warns(what, format!("{OPEN}: {}", printable(why, 200))).cure("apt-get install nftables"),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Not here: running it (chyves-host). Commands are never run through a shell.
 
+use crate::value::is_deceptive;
 use serde::{Deserialize, Serialize};
 
 /// One command.
@@ -55,7 +56,27 @@ fn plain(word: &str) -> bool {
 }
 
 fn quoted(word: &str) -> String {
-    if plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if plain(word) {
+        return word.to_owned();
+    }
+    if !word.chars().any(is_hidden) {
+        return format!("'{}'", word.replace('\'', r"'\''"));
+    }
+    // What a terminal would act upon, or not show, is shown as the bytes that a shell makes of it.
+    let mut text = "$'".to_owned();
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => text.extend(['\\', c]),
+            '\n' => text.push_str("\\n"),
+            c if is_hidden(c) => text.extend(c.to_string().bytes().map(|byte| format!("\\{byte:03o}"))),
+            c => text.push(c),
+        }
+    }
+    text + "'"
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control() || is_deceptive(c)
 }
 
 impl std::fmt::Display for Cmd {
@@ -127,6 +148,13 @@ mod tests {
         assert_eq!(cmd.to_string(), r"zfs set 'chyves:description=it'\''s $HOME' tank/a");
         let cmd = Cmd::new("ngctl", ["-f", "-"]).reading(vec!["name .:made lan".into(), "quit".into()]);
         assert_eq!(cmd.to_string(), r"printf '%s\n' 'name .:made lan' quit | ngctl -f -");
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_upon_is_shown_as_bytes() {
+        let word = "notes=x\u{1b}]0;it's\u{7}\\\u{202e}\u{9b}é\n";
+        let shown = Cmd::new("zfs", ["set", word]).to_string();
+        assert_eq!(shown, r"zfs set $'notes=x\033]0;it\'s\007\\\342\200\256\302\233é\n'");
     }
 
     proptest! {

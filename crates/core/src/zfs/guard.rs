@@ -219,13 +219,20 @@ pub fn read_place(dataset: &Dataset) -> Cmd {
 /// It must not be mounted: its mount point is not the one inherited from the root of chyves, or properties set by its
 /// sender enable set-user-ID bits, devices or execution in it.
 pub fn place(dataset: &Dataset, output: &str) -> Result<String> {
+    let is_above = |name: &str| std::iter::successors(Some(dataset.clone()), Dataset::parent).any(|at| at.as_str() == name);
     // Text behind a newline is a part of the value: a path may hold one.
     let mut values: BTreeMap<(&str, &str), (&str, String)> = BTreeMap::new();
     let mut last = None;
     for line in output.split_terminator('\n') {
         match line.splitn(4, '\t').collect::<Vec<_>>()[..] {
-            [name, property, source, value] if PLACE.split(',').any(|known| known == property) => {
-                values.entry((name, property)).or_insert((source, value.to_owned()));
+            [name, property, source, value] if is_above(name) && PLACE.split(',').any(|known| known == property) => {
+                // Each property of each dataset is printed once: of two such lines one is part of a value.
+                if values.insert((name, property), (source, value.to_owned())).is_some() {
+                    return Err(Problem::not_now(format!("cannot trust what `zfs get` printed of `{dataset}`"))
+                        .on(dataset)
+                        .because(format!("{property} of {} was printed twice: a value contains a line break", printable(name, 200)))
+                        .hint(format!("`zfs inherit mountpoint {dataset}` gives it chyves' own place")));
+                }
                 last = Some((name, property));
             }
             _ => {
@@ -353,6 +360,9 @@ mod tests {
             ("/v/guests/web/", "local\toff"),
             ("none", "local\toff"),
             ("/v/guests/web", "received\ton"),
+            // A value with a line break that looks like the row of another property.
+            ("/v/guests/web\nt/c/guests/web\texec\tlocal\tx/../../../../etc", "local\toff"),
+            ("/v/guests/web\nt/other\texec\tlocal\tx/../../../../etc", "local\toff"),
         ] {
             assert_eq!(place(&web, &rows(mountpoint, guard)).unwrap_err().code.exit_code(), 4, "{mountpoint} {guard}");
         }

@@ -45,7 +45,14 @@ pub(super) fn properties(guest: &Dataset, member: &Member) -> Vec<Disarmed> {
         was: printable(&came.value, 100),
         now: came.now(),
     };
-    member.came.iter().map(one).collect()
+    let mut all: Vec<Disarmed> = member.came.iter().take(LISTED).map(one).collect();
+    let more = member.came.len().saturating_sub(LISTED);
+    all.extend((more > 0).then(|| Disarmed {
+        what: format!("{more} more properties{of}"),
+        was: "set".to_owned(),
+        now: "removed, or without effect, as these are".to_owned(),
+    }));
+    all
 }
 
 /// The files in a guest's folder that do not belong there. The last entry is the number of further ones.

@@ -24,6 +24,9 @@ use chyves_core::zfs::{Dialect, args, stream as streams};
 /// Size limit of the copy of the settings, in bytes; chyves writes none that is larger.
 const COPY_LIMIT: u64 = 1 << 20;
 
+/// The most settings of a guest: nine for each device that a VM can have.
+const MOST_SETTINGS: usize = 27 * 8 * 9;
+
 /// The property with the token by which an interrupted reception can be resumed.
 const TOKEN: &str = "receive_resume_token";
 
@@ -156,6 +159,9 @@ pub(super) fn settle(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<Ar
     };
     if own.get(keys::UUID).is_none_or(|uuid| uuid.value.parse::<uuid::Uuid>().is_err()) {
         return Err(not_a_guest("its uuid is none".into()));
+    }
+    if own.len() > MOST_SETTINGS {
+        return Err(not_a_guest(format!("it has {} settings, and no guest has more than {MOST_SETTINGS}", own.len())));
     }
     let more = whole(wanted.into, &own)?;
     let mut said = Vec::new();

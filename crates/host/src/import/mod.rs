@@ -134,15 +134,15 @@ fn tell(notes: &ova::Notes, import: &Import<'_>, place: &mut Place<'_>) {
         (place.report)(Event::Warning(format!("`{shown}` requests these settings, which you may set: {}", notes.asks.join(" "))));
     }
     if let [taken, others @ ..] = notes.disks.as_slice()
-        && !others.is_empty()
+        && let [first, ..] = others
     {
         let others: Vec<String> = others.iter().map(|disk| printable(disk, 120)).collect();
+        // The name comes from the author of the archive, so it is quoted as one word for the shell.
+        let command = hints::import(&import.order.source).arg("--member").arg(first).args(["--name", "NAME"]);
         (place.report)(Event::Warning(format!(
-            "`{shown}` has {} disks: {} was imported; each other one is an image of its own: `{} --member {} --name NAME` (also: {})",
+            "`{shown}` has {} disks: {} was imported; each other one is an image of its own: `{command}` (also: {})",
             notes.disks.len(),
             printable(taken, 120),
-            hints::import(&import.order.source),
-            others[0],
             others.join(", ")
         )));
     }
@@ -383,7 +383,8 @@ pub fn unpack_alone(path: &str) -> Result<(u64, String)> {
     let (pieces_to, pieces) = channel();
     let (to, out) = channel();
     let (name, max, layers) = (order.source.shown(), order.max_size.get(), Vec::new());
-    let scratch = format!("{path}.scratch");
+    let absolute = std::path::absolute(path).map_err(|e| Problem::failed("cannot find the current folder").because(e))?;
+    let scratch = format!("{}.scratch", absolute.display());
     let ends_as_vhd = opened.ends_as_vhd;
     let unpacker = Unpacker {
         to,

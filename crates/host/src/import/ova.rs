@@ -55,6 +55,8 @@ pub(super) struct Appliance {
     notes: Notes,
     manifest: Option<String>,
     hashes: BTreeMap<String, Vec<String>>,
+    /// A name that several files have.
+    twice: Option<String>,
 }
 
 impl Appliance {
@@ -82,6 +84,10 @@ impl Appliance {
 
     /// Records the hashes of a file that was read completely.
     pub(super) fn read(&mut self, path: &str, hashed: Hashed<'_>) {
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        if self.hashes.keys().any(|other| name(other) == name(path)) {
+            self.twice = Some(name(path));
+        }
         self.hashes.insert(path.to_owned(), hashed.hashers.into_iter().map(Hasher::hex).collect());
     }
 
@@ -97,6 +103,10 @@ impl Appliance {
                 .because(why)
                 .hint("it is damaged or was altered: fetch it again, and check it with --hash HASH or --checksums LIST")
         };
+        // A manifest has names only, so it cannot tell which of them it means.
+        if let Some(name) = &self.twice {
+            return Err(bad(format!("several files in it are called {}", printable(name, 120))));
+        }
         for (path, hashes) in &self.hashes {
             let name = path.rsplit('/').next().unwrap_or(path);
             let shown = printable(path, 120);
@@ -177,6 +187,11 @@ mod tests {
             assert!(read(&[files[0], files[1], ("more.vmdk", b"x")], Some(manifest)).unwrap_err().causes[0].contains("more.vmdk"));
         }
         assert!(!read(&files, None).unwrap().verified);
+        let manifest = files.map(|(name, bytes)| format!("SHA256({name})= {}\n", hex(HashKind::Sha256, bytes))).concat();
+        for second in ["box-disk1.vmdk", "other/box-disk1.vmdk"] {
+            let twice = [files[0], (second, b"dusk".as_slice()), files[1]];
+            assert!(read(&twice, Some(manifest.clone())).unwrap_err().causes[0].contains("several files"), "{second}");
+        }
         let weak = format!("MD5(box.ovf)= {}\n", "0".repeat(32));
         assert!(read(&files[..1], Some(weak)).unwrap_err().causes[0].contains("not supported: md5"));
     }

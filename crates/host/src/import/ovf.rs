@@ -5,8 +5,19 @@
 /// Size limit of a description, in bytes.
 pub(super) const LIMIT: u64 = 1 << 20;
 
-/// The settings, as `key=value`.
+/// The most settings that are shown; no description of a usable VM has more.
+const MOST: usize = 40;
+
+/// The settings, as `key=value`, each once.
 pub(super) fn asks(text: &str) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut all = requested(text);
+    all.retain(|setting| seen.insert(setting.clone()));
+    all.truncate(MOST);
+    all
+}
+
+fn requested(text: &str) -> Vec<String> {
     let mut all = Vec::new();
     let mut nics = 0;
     for item in text.split("Item>").map(|item| item.split("</").collect::<Vec<_>>().join("<")) {
@@ -61,6 +72,8 @@ mod tests {
         ]
         .concat();
         assert_eq!(asks(&text), ["cpu=2", "ram=2048M", "net0.model=e1000", "os=freebsd"]);
+        assert_eq!(asks(&item(3, "2", "").repeat(20_000)), ["cpu=2"]);
+        assert_eq!(asks(&item(10, "1", "").repeat(20_000)).len(), MOST);
         assert!(asks("").is_empty() && asks("<Item><ResourceType>3</ResourceType></Item>").is_empty());
     }
 }

@@ -132,8 +132,8 @@ impl Unpacker {
                 }
                 None => {
                     let path = self.scratch.clone();
-                    let spooled = self.spool(&mut whole, &path);
-                    let content = spooled.and_then(|file| archive::zip(self, At::start(Arc::new(file))));
+                    let file = self.spool(&mut whole, &path)?;
+                    let content = archive::zip(self, At::start(Arc::new(file)));
                     let _ = crate::small_files::remove(&path);
                     content
                 }
@@ -210,15 +210,25 @@ impl Unpacker {
         let fail = |e: io::Error| crate::small_files::io_problem("write", path)(e);
         let (folder, name) = Folder::of(&FilePath::host(path))?;
         let mut file = folder.create(name)?;
-        let mut buffer = vec![0; PIECE];
-        let mut left = self.max;
-        loop {
-            let n = fill(from, &mut buffer).map_err(|e| self.broken(e))?;
-            if n == 0 {
-                return Ok(file);
+        let mut write = || {
+            let mut buffer = vec![0; PIECE];
+            let mut left = self.max;
+            loop {
+                let n = fill(from, &mut buffer).map_err(|e| self.broken(e))?;
+                if n == 0 {
+                    return Ok(());
+                }
+                left = left.checked_sub(n as u64).ok_or_else(|| too_large(&self.shown(), self.max))?;
+                file.write_all(&buffer[..n]).map_err(fail)?;
             }
-            left = left.checked_sub(n as u64).ok_or_else(|| too_large(&self.shown(), self.max))?;
-            file.write_all(&buffer[..n]).map_err(fail)?;
+        };
+        match write() {
+            Ok(()) => Ok(file),
+            Err(problem) => {
+                // Only what was created here.
+                let _ = crate::small_files::remove(path);
+                Err(problem)
+            }
         }
     }
 

@@ -30,6 +30,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::launch::SECRET_FILE;
 use chyves_core::os::Os;
 use search::{Found, Role};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -222,10 +223,17 @@ pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
             .hint("you are not root: try again with sudo or doas"));
     }
     if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o022 != 0 {
-        return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
+        let unsafe_now = Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
             .on(path.display())
-            .because("it is not a folder, belongs to another user, or others may write to it")
-            .hint(format!("remove it, or name another in {variable}")));
+            .because("it is not a folder, belongs to another user, or others may write to it");
+        // The folder itself can be elsewhere; those in it cannot.
+        let elsewhere = format!("name another folder in {variable}");
+        return Err(if meta.is_dir() && meta.uid() == me {
+            unsafe_now
+                .hint(format!("if nobody has put anything there: chmod go-w {0}; `ls -lA {0}` shows it; or {elsewhere}", path.display()))
+        } else {
+            unsafe_now.hint(format!("remove it: `ls -ld {}` shows what it is; or {elsewhere}", path.display()))
+        });
     }
     if let Some(open) = open_above(path, me) {
         return Err(Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
@@ -236,9 +244,29 @@ pub(crate) fn check_private(path: &Path, variable: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// Refuses a path that is another user's link, or one that others may replace: they would choose the folder.
+pub(crate) fn check_link(path: &Path, variable: &str) -> Result<()> {
+    let Some(meta) = own::stat(path).ok().filter(Metadata::is_symlink) else { return Ok(()) };
+    let me = rustix::process::geteuid().as_raw();
+    let refused = |why: String| {
+        Problem::host_cant(format!("the folder `{}` is not safe to use", path.display()))
+            .on(path.display())
+            .because(why)
+            .hint(format!("name the folder itself in {variable}: `ls -l {}` shows it", path.display()))
+    };
+    if ![0, me].contains(&meta.uid()) {
+        return Err(refused(format!("it is a link of the user {}", meta.uid())));
+    }
+    let real = path.parent().and_then(|parent| named::real(parent).ok());
+    match real.and_then(|parent| open_above(&parent.join("link"), me)) {
+        Some(open) => Err(refused(format!("others may write to `{}`, and put another link in its place", open.display()))),
+        None => Ok(()),
+    }
+}
+
 /// A parent folder whose entries others may rename: it is not sticky, and writable by everybody, or, for root, by a group.
 fn open_above(path: &Path, me: u32) -> Option<PathBuf> {
-    let real = named::real(path).ok()?;
+    let real = named::real(path).unwrap_or_else(|_| path.to_owned());
     let open = |folder: &&Path| {
         named::stat(folder).is_ok_and(|meta| {
             let by_group = me == 0 && meta.gid() != 0 && meta.mode() & 0o020 != 0;

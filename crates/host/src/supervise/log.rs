@@ -18,6 +18,8 @@ use std::path::PathBuf;
 const RETRY: u64 = 5_000;
 /// Number of bytes of a hypervisor's last output that are kept for the report of its end.
 const LAST_WORDS: usize = 4096;
+/// The most characters of a note.
+const NOTE_LIMIT: usize = 2000;
 
 /// Opens a log for appending, only if its folder is on the same file system as at the first call.
 pub(super) fn append_on(path: &FilePath, device: &mut Option<u64>) -> Result<File> {
@@ -183,7 +185,8 @@ impl HypervisorLog {
 
     /// Adds a line of the supervisor; it is also queued for the log itself while the spare one is used.
     pub(super) fn note(&mut self, text: &str) {
-        let line = format!("chyves: {text}\n");
+        // Names and reasons in it may come from the hypervisor.
+        let line = format!("chyves: {}\n", chyves_core::value::printable(text, NOTE_LIMIT));
         self.write(line.as_bytes());
         if let Some(owed) = &mut self.owed {
             owed.tell(&line);

@@ -117,12 +117,17 @@ fn linux(spec: &Spec, machine: &Machine, host: &HostFacts) -> Confinement {
         owns_files = true;
         reasons.push(format!("it runs as root without privileges but those for files: {why}"));
     }
-    if let Network::Host { connects: true, .. } = network {
+    if let Network::Host { connects, .. } = network {
+        // Rules of the packet filter are for the user of a QEMU.
         let why = match (level, owns_files, &host.confinement.no_loopback_rules) {
             (Level::Off, _, _) | (_, true, _) => Some("QEMU runs as root"),
             (Level::User | Level::Full, false, why) => why.as_deref(),
         };
-        reasons.extend(why.map(|why| format!("the guest reaches the host's loopback at 10.0.2.2: {why}")));
+        let open = [
+            connects.then_some("the guest reaches the host's loopback at 10.0.2.2"),
+            (listens && level != Level::Off).then_some("QEMU can accept connections on ports that the kernel chooses"),
+        ];
+        reasons.extend(why.into_iter().flat_map(|why| open.into_iter().flatten().map(move |what| format!("{what}: {why}"))));
     }
     if level == Level::Off && wanted == Level::Off {
         reasons.clear();

@@ -261,6 +261,9 @@ fn less_confinement_than_wanted_is_a_note_and_never_silent() {
     assert!(text(&[("accel", "tcg")], no_kvm()).contains("# note: confinement of web01: user (no namespaces in this container)\n"));
     let no_rules = text(&[], Possible { no_loopback_rules: Some("the program `nft` is missing".into()), ..Possible::default() });
     assert!(no_rules.contains("full (the guest reaches the host's loopback at 10.0.2.2: the program `nft` is missing)\n"), "{no_rules}");
+    let shown = [("net0.backend", "bridge"), ("net0.bridge", "lan"), ("vnc", "on")];
+    let shown = text(&shown, Possible { no_loopback_rules: Some("no rules".into()), ..Possible::default() });
+    assert!(shown.contains("full (QEMU can accept connections on ports that the kernel chooses: no rules)\n"), "{shown}");
     let bridged = text(
         &[("net0.backend", "bridge"), ("net0.bridge", "lan")],
         Possible { no_loopback_rules: Some("no".into()), ..Possible::default() },

@@ -20,7 +20,7 @@ mod record;
 
 use crate::hostfs::own::{self, How};
 use crate::proc;
-use crate::runtime::{LASTING_VARIABLE, Runtime, check_private};
+use crate::runtime::{LASTING_VARIABLE, Runtime, check_link, check_private};
 use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan::Plan;
@@ -72,6 +72,7 @@ pub(super) fn check(runtime: &Runtime) -> Result<()> {
     runtime.check()?;
     let [lasting, spare] = folders(runtime);
     // The state folder may be a link that the administrator made.
+    check_link(runtime.lasting(), LASTING_VARIABLE)?;
     let above = own::real(runtime.lasting());
     // If a path is not a folder, it contains no journals; the runtime folder is used then.
     for folder in [above, lasting, spare].into_iter().filter(|folder| own::stat(folder).is_ok_and(|meta| meta.is_dir())) {
