@@ -74,7 +74,7 @@ pub use disk_list::{Disk, DiskList, DiskState};
 pub use doctor::{Doctor, Finding, Severity, catalogue_age};
 pub use drive_change::{DriveChange, DriveChanged, DriveWord};
 pub use firmware_reset::{FirmwareReset, FirmwareResetWord, FirmwareWasReset};
-pub use guest_adopt::{Adopted, AdoptedWord, GuestAdopt, HostSetting, Reach, Trusted, Trusting};
+pub use guest_adopt::{Access, Adopted, AdoptedWord, GuestAdopt, HostSetting, Reach, Trusted, Trusting};
 pub use guest_clone::{Cloned, ClonedWord, GuestClone};
 pub use guest_create::{Created, CreatedWord, Document, GuestCreate};
 pub use guest_delete::{Deleted, DeletedWord, GuestDelete};
