@@ -142,3 +142,39 @@ fn by_a_bridge_that_replaces_another() {
     let own = local(&host, &host.dataset("v"));
     assert!(!own.contains("trusted.net0"), "{own}");
 }
+
+#[test]
+fn by_a_pool_of_another_host() {
+    let Some(host) = Host::new("trust::pool", With::Image) else { return };
+    let (own, other) = (host.pool.clone(), host.second_pool());
+    let root = format!("{other}/chyves");
+    host.ok(&format!("pool init {other}"));
+    host.ok(&format!("create evil,gone --size 1M --pool {other} loader=bios accel=tcg qargs='-name evil' confine=off autostart=1"));
+    host.ok("delete gone -y");
+    // The pool is another host's, and names this one as the owner of its guests.
+    let elsewhere = "33333333-3333-4333-8333-333333333333";
+    host.sh("zfs", &["set", &format!("chyves:host={elsewhere}"), &root]);
+    host.chyves("list").says("foreign");
+    for line in ["start evil", "adopt evil --trust", &format!("create new1 --size 1M --pool {other} loader=bios")] {
+        let refused = host.chyves(line).ends(4);
+        assert!(refused.err.contains(elsewhere), "{line}: {}", refused.err);
+    }
+    // It becomes this host's, and what is on it does not by that.
+    host.sh("zfs", &["set", "chyves:qargs=-S", &format!("{root}/guests")]);
+    host.chyves(&format!("pool online {other}")).ends(4).says("qargs=-S").says("zfs inherit chyves:qargs");
+    host.sh("zfs", &["inherit", "chyves:qargs", &format!("{root}/guests")]);
+    host.ok(&format!("pool online {other}"));
+    host.chyves("start evil").ends(4);
+    host.chyves("adopt evil").ends(4).says("qargs");
+    host.ok("undelete gone");
+    host.chyves("start gone").ends(4);
+    host.ok("adopt evil --drop-host-settings");
+    host.ok("start evil --dry-run");
+    // Where two pools disagree about which host this is, the choice has to be confirmed.
+    host.sh("zfs", &["set", &format!("chyves:host={elsewhere}"), &root]);
+    host.sh("zfs", &["set", "chyves:role=primary", &root]);
+    let asks = host.chyves(&format!("pool promote {other}"));
+    assert!(asks.code != 0 && asks.err.contains("--yes") && asks.err.contains("their settings are trusted"), "{}", asks.err);
+    host.ok(&format!("pool promote {own} --yes"));
+    host.chyves("start gone").ends(4);
+}

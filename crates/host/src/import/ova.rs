@@ -103,7 +103,7 @@ impl Appliance {
                 .because(why)
                 .hint("it is damaged or was altered: fetch it again, and check it with --hash HASH or --checksums LIST")
         };
-        // A manifest has names only, so it cannot tell which of them it means.
+        // A manifest has names only, so it does not show which of them it means.
         if let Some(name) = &self.twice {
             return Err(bad(format!("several files in it are called {}", printable(name, 120))));
         }
