@@ -6,9 +6,11 @@
 mod common;
 
 use common::drift::Told::{AsBefore, Says};
-use common::drift::{Fact, commands, mark, matrix, running};
+use common::drift::{Fact, commands, mark, matrix, run, running};
 use common::networks::{self, NIC};
+use common::stream::{done, receive, send};
 use common::{Host, With, until};
+use std::process::Stdio;
 
 fn length(host: &Host, guest: &str, disk: &str, size: u64) {
     host.in_folder(guest, |folder| std::fs::File::options().write(true).open(folder.join(disk)).unwrap().set_len(size).unwrap());
@@ -239,4 +241,56 @@ fn a_guest_that_runs_on_freebsd() {
             Fact { name: "FreeBSD: the hypervisor of a guest was killed", change: dies, told: Says("info GUEST", "crash") },
         ],
     );
+}
+
+/// What is asked to change a foreign guest, and may.
+const CHANGES_FOREIGN: [&str; 3] = ["adopt GUEST", "delete GUEST", "snapshot delete GUEST@base"];
+
+/// More that reads the files of a guest, or would.
+const READS_MORE: [&str; 6] = [
+    "disk list",
+    "get GUEST disk0.size",
+    "list -o name,disk0.size",
+    "set GUEST ci.reader=nuageinit",
+    "set defaults ci.reader=nuageinit --dry-run",
+    "disk resize GUEST disk0 +1M --dry-run",
+];
+
+#[test]
+fn a_received_guest_takes_increments_after_every_command() {
+    let Some(host) = Host::new("drift::received", With::Image) else { return };
+    let other = host.second("");
+    host.ok("create web --size 1M loader=bios ci.user=ann");
+    host.ok("snapshot web@base");
+    done(send(&host, "send web@base", "whole"));
+    done(receive(&host, &format!("receive --name cc --pool {other}"), "whole"));
+    let (from, into) = (host.dataset("web"), format!("{other}/chyves/guests/cc"));
+    let snapshot = |name: &str| drop(host.sh("zfs", &["snapshot", &format!("{from}@{name}")]));
+    let dry = commands::OFF.iter().filter(|line| !line.contains("--dry-run")).map(|line| format!("{line} --dry-run"));
+    let wet = commands::OFF.iter().chain(&READS_MORE).filter(|line| !CHANGES_FOREIGN.contains(line)).map(|line| (*line).to_owned());
+    let mut last = "base".to_owned();
+    for (number, line) in dry.chain(wet).enumerate() {
+        run(&host, &line, "cc");
+        // By ZFS itself, which does not receive onto a changed file system. zfs-fuse ends with 1 even after it received.
+        let next = format!("n{number}");
+        snapshot(&next);
+        let stream = host.command("zfs").args(["send", "-i", &format!("@{last}"), &format!("{from}@{next}")]).output().unwrap().stdout;
+        std::fs::write(host.work().join("more"), stream).unwrap();
+        let stream = std::fs::File::open(host.work().join("more")).unwrap();
+        let received = host.command("zfs").args(["receive", "-u", &into]).stdin(Stdio::from(stream)).output().unwrap();
+        let there = host.command("zfs").args(["list", &format!("{into}@{next}")]).output().unwrap().status.success();
+        assert!(there, "after `{line}`: {}", String::from_utf8_lossy(&received.stderr));
+        last = next;
+    }
+    host.ok("disk list cc").says("1M");
+    host.ok("snapshot web@last");
+    done(send(&host, &format!("send web@last --from @{last}"), "last"));
+    done(receive(&host, "receive --name cc", "last"));
+
+    // Changed by another program, it is made what it was by a command that names the snapshot.
+    host.in_dataset(&into, |folder| std::fs::write(folder.join("more"), "more").unwrap());
+    host.ok("snapshot web@more");
+    done(send(&host, "send web@more --from @last", "more"));
+    let (code, said) = receive(&host, "receive --name cc", "more");
+    assert!(code == 1 && said.contains(&format!("zfs rollback {into}@last")), "{said}");
 }

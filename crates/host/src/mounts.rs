@@ -8,7 +8,8 @@ use crate::place::{Event, Place};
 use crate::settled::settled;
 use crate::{datasets, platform, run};
 use chyves_core::cmd::Cmd;
-use chyves_core::error::Result;
+use chyves_core::error::{Code, Result};
+use chyves_core::guest::Guest;
 use chyves_core::value::Dataset;
 use chyves_core::zfs::{Dialect, args, guard};
 
@@ -21,13 +22,24 @@ pub(crate) fn home(dataset: &Dataset) -> Result<String> {
     guard::place(dataset, &run::must(&guard::read_place(dataset))?)
 }
 
-/// Mounts a file system, unless it is mounted already; whether it was mounted here. Otherwise the caller must not unmount it.
+/// Mounts the file system of a guest to read from it, unless it is mounted already; whether it was mounted here. Otherwise the
+/// caller must not unmount it.
+///
+/// That of a foreign guest is not mounted: mounting alone may change it (with zfs-fuse even read-only), and the next increment can
+/// be received only onto what is as it was received.
 ///
 /// # Errors
-/// It may not be mounted ([`home`]), or ZFS fails.
-pub(crate) fn mount_at_home(dataset: &Dataset) -> Result<bool> {
-    home(dataset)?;
-    mount_if_needed(dataset, &args::mount(dataset))
+/// The guest is foreign, its file system may not be mounted ([`home`]), or ZFS fails.
+pub(crate) fn mount_to_read(guest: &Guest) -> Result<bool> {
+    if guest.foreign.is_some() {
+        return Err(Code::GuestForeign
+            .problem(format!("the file system of `{}` is not mounted, and the guest is foreign", guest.name))
+            .on(&guest.name)
+            .because("mounting would change it, and no further increment could be received onto it")
+            .hint(format!("if it is to be this host's own: `chyves adopt {}`", guest.name)));
+    }
+    home(&guest.dataset)?;
+    mount_if_needed(&guest.dataset, &args::mount(&guest.dataset))
 }
 
 /// Runs the command that mounts a file system; whether that was needed. Another process may have mounted it first.

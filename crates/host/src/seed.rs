@@ -3,7 +3,7 @@
 //! Not here: the content of the ISO (chyves-core `cloudinit`).
 
 use crate::datasets;
-use crate::mounts::mount_at_home;
+use crate::mounts::mount_to_read;
 use crate::safe::{self, Access, Folder, Rule};
 use crate::settled::settled;
 use crate::small_files::write_private_bytes;
@@ -57,14 +57,14 @@ pub fn image(seed: &Seed, folder: &FilePath) -> Result<Vec<u8>> {
 /// Runs `work` with the guest's file system mounted, and restores the previous mount state. The caller holds the guest's lock.
 ///
 /// # Errors
-/// The file system cannot be mounted, or `work` fails.
+/// The file system is that of a foreign guest or cannot be mounted, or `work` fails.
 pub fn visit<T>(guest: &Guest, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
     let folder = guest.folder()?;
     let is_mounted = || Ok::<_, Problem>(datasets::dataset(&guest.dataset)?.is_some_and(|row| row.native("mounted") == Some("yes")));
     if is_mounted()? {
         return work(folder);
     }
-    let is_own = mount_at_home(&guest.dataset)?;
+    let is_own = mount_to_read(guest)?;
     let result = work(folder);
     if !is_own {
         return result;

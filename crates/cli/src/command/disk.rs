@@ -245,7 +245,8 @@ fn list(session: &Session, guests: &[String], args: &ListArgs) -> Result<()> {
     if !unread.is_empty() && !session.ui.json {
         let guests = if unread.len() == 1 { "1 guest".to_owned() } else { format!("{} guests", unread.len()) };
         session.ui.say(&format!(
-            "of {guests} the sizes are those that are recorded, since the file systems are not mounted; `chyves disk list GUEST` reads the disks"
+            "of {guests} the sizes are those that are recorded, since the file systems are not mounted; `chyves disk list GUEST` reads the disks \
+             of those that are not foreign"
         ));
     }
     for disk in disks.iter().filter(|d| d.state == DiskState::Missing && !session.ui.json) {

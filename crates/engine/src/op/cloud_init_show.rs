@@ -141,6 +141,10 @@ fn state_of(engine: &Engine, name: &GuestName) -> Result<CloudInitState> {
 /// Whether a guest runs with the seed of its present settings.
 fn current(engine: &Engine, world: &World, guest: &Guest, seed: &chyves_core::cloudinit::Seed) -> Result<Option<bool>> {
     plan::locked::guest(world, guest)?;
+    // The file system of a foreign guest is not mounted to read from it.
+    if guest.foreign.is_some() && !guest.mounted {
+        return Ok(None);
+    }
     let now = seed::visit(guest, |folder| seed::image(seed, &FilePath::below(folder, FOLDER)))?;
     let disc = engine.runtime.guest_dir(guest.uuid).join("cidata.iso");
     let had = if guest.state.is_alive() { own::read(disc, SEED_LIMIT).ok() } else { None };

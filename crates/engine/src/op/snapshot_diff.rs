@@ -113,6 +113,9 @@ impl Operation for SnapshotDiff {
             all.push(Differs { kind: DiffersIn::Size, name: "disks and files".to_owned(), before, after });
         }
         match world.host.dialect {
+            Dialect::OpenZfs if guest.foreign.is_some() && !guest.mounted => engine.events.note(
+                "files are not compared: the guest is foreign, and mounting its file system would change it; settings and sizes are compared",
+            ),
             Dialect::OpenZfs => {
                 plan::locked::guest(world, guest)?;
                 let files = snapshots::changed_files(guest, &self.from, self.to.as_ref())?;

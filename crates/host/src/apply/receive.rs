@@ -107,7 +107,9 @@ fn flow(wanted: &Reception<'_>, place: &mut Place<'_>) -> Result<()> {
     }
     let problem = run::failure(&cmd, &output).within("the stream could not be received");
     Err(if output.stderr.contains("has been modified") {
-        problem.hint(format!("its file system was mounted since; make it what it was: zfs rollback {}@NEWEST-SNAPSHOT", wanted.into))
+        let listed = run::must(&args::list_snapshots(wanted.into)).unwrap_or_default();
+        let newest = listed.lines().last().map_or_else(|| format!("{}@SNAPSHOT", wanted.into), str::to_owned);
+        problem.hint(format!("its file system was mounted since; make it what it was: zfs rollback {newest}"))
     } else {
         problem.hint("it may be damaged or cut off: send it again, and compare its checksum")
     })

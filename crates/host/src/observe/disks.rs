@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 /// Whether an unmounted file system is mounted temporarily, which requires the guest's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mount {
-    /// It is mounted temporarily.
+    /// It is mounted temporarily, unless the guest is foreign.
     ForAMoment,
     /// It stays unmounted, and its files are unknown.
     Never,
@@ -155,7 +155,10 @@ fn files(guest: &Guest, numbers: &[u16], mount: Mount) -> Result<Vec<(u16, Found
     if mount == Mount::Never {
         return Ok(unknown("the file system of the guest is not mounted"));
     }
-    let is_own = match crate::mounts::mount_at_home(&guest.dataset) {
+    if guest.foreign.is_some() {
+        return Ok(unknown("the guest is foreign, and its file system is not mounted: that would change it"));
+    }
+    let is_own = match crate::mounts::mount_to_read(guest) {
         Ok(is_own) => is_own,
         Err(problem) => return Ok(unknown(&format!("its file system cannot be mounted: {problem}"))),
     };

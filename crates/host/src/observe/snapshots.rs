@@ -196,7 +196,7 @@ pub fn reclaim(dialect: Dialect, guest: &Guest, names: &[SnapshotName]) -> Resul
 pub fn changed_files(guest: &Guest, from: &SnapshotName, to: Option<&SnapshotName>) -> Result<Vec<diff::Change>> {
     let folder = guest.folder()?;
     // `zfs diff` works only on mounted file systems.
-    let is_own = !guest.mounted && crate::mounts::mount_at_home(&guest.dataset)?;
+    let is_own = !guest.mounted && crate::mounts::mount_to_read(guest)?;
     let output = run::must(&args::diff(&guest.dataset.at(from), to));
     if is_own {
         run::must(&args::unmount(&guest.dataset))?;

@@ -211,7 +211,8 @@ fn stable(text: &str) -> Vec<&str> {
     text.lines().filter(|l| !varies(l)).collect()
 }
 
-fn run(host: &Host, line: &str, guest: &str) -> Answer {
+/// Runs one of the commands on a guest.
+pub fn run(host: &Host, line: &str, guest: &str) -> Answer {
     let line = format!("{} --yes", line.replace("GUEST", guest).replace("OTHER", &format!("{}b", host.pool)));
     if !line.starts_with("send ") {
         return host.chyves(&line);
