@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::table::{Cell, ListArgs, Table};
 use chyves_core::error::{Problem, Result};
 use chyves_engine::answer::Time;
-use chyves_engine::op::{TrashEmpty, TrashList};
+use chyves_engine::op::{TrashEmpty, TrashList, Trashed};
 
 /// List deleted guests and disks, or destroy them
 #[derive(Debug, clap::Subcommand)]
@@ -62,7 +62,10 @@ fn list(session: &Session, args: &ListArgs) -> Result<()> {
     if table.rows.is_empty() && !session.ui.json && !args.bare {
         session.ui.say("the trash is empty");
     }
-    show(session, table, &args.or_columns(session, &COLUMNS[..5]))
+    // The identity of a guest is its UUID, which it keeps when it is moved to another pool.
+    let twice = |one: &Trashed| answer.iter().filter(|other| other.name == one.name || other.identity == one.identity).count() > 1;
+    let shown = if answer.iter().any(twice) { COLUMNS.len() } else { 5 };
+    show(session, table, &args.or_columns(session, &COLUMNS[..shown]))
 }
 
 fn empty(session: &Session, wanted: &[String], older: Option<jiff::SignedDuration>) -> Result<()> {

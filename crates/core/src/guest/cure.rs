@@ -2,13 +2,22 @@
 
 use super::Guest;
 use crate::property::keys::{self, DiskKey};
-use crate::property::settings::zfs_name;
+use crate::property::settings::{Source, zfs_name};
 use crate::property::{Access, Known, PREFIX};
 
 /// The hint for an invalid value of this property. `set` refuses what chyves keeps itself, so each of those has another cure.
 pub(super) fn cure(guest: &Guest, known: &Known) -> String {
     let (name, key) = (&guest.name, &known.key);
     if known.property.access == Access::Free {
+        // What a group has, its other guests inherit as well.
+        if let Source::Inherited(from) = guest.settings.get(known).source
+            && from.is_within(&guest.root)
+        {
+            return match from == guest.root.child("guests") {
+                true => format!("`chyves set defaults {key}=VALUE` replaces it"),
+                false => format!("`zfs set {}=VALUE {from}` replaces it, `zfs inherit {0} {from}` removes it", zfs_name(key)),
+            };
+        }
         return format!("`chyves set {name} {key}=VALUE` replaces it");
     }
     if let Some((number, part)) = disk(key) {
@@ -40,6 +49,8 @@ fn disk(key: &str) -> Option<(u16, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use crate::guest::Guest;
+    use crate::property::settings::{Own, OwnValues, Settings};
     use crate::property::{Access, catalog, find};
 
     /// Every property that `set` refuses has a cure that is another command.
@@ -59,5 +70,15 @@ mod tests {
         assert_eq!(cure("disk3.size"), "`chyves disk sync web01 disk3` reads the disk and records what it is");
         assert_eq!(cure("created"), "`zfs inherit chyves:created tank/chyves/guests/web01` removes it");
         assert_eq!(cure("ram"), "`chyves set web01 ram=VALUE` replaces it");
+        // What is inherited is replaced where it is stored.
+        let bad = OwnValues::from([("ram".to_owned(), Own { value: "lots".into(), received: false })]);
+        for (on, wanted) in [
+            ("tank/chyves/guests", "`chyves set defaults ram=VALUE` replaces it"),
+            ("tank/chyves/guests/prod", "`zfs set chyves:ram=VALUE tank/chyves/guests/prod` replaces it, "),
+        ] {
+            let above = vec![(on.parse().unwrap(), std::sync::Arc::new(bad.clone()))];
+            let heir = Guest { settings: Settings::new(OwnValues::new(), above), ..guest.clone() };
+            assert!(super::cure(&heir, &find("ram").unwrap()).starts_with(wanted), "{on}");
+        }
     }
 }

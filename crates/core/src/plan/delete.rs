@@ -163,11 +163,12 @@ fn end(name: &str, dataset: &Dataset, doomed: &Doomed, gone: &[Dataset]) -> Resu
     Ok(steps)
 }
 
-/// The deleted guest that `wanted` names: by its name, or by its UUID if several had that name.
+/// The deleted guest that `wanted` names: by its name, or by its UUID if several had that name. `command` is what was typed before
+/// the name.
 ///
 /// # Errors
 /// No deleted guest matches, or several do.
-pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
+pub fn find<'a>(world: &'a World, wanted: &str, command: &str) -> Result<&'a Trashed> {
     let found: Vec<&Trashed> = world
         .trash
         .iter()
@@ -197,7 +198,7 @@ pub fn find<'a>(world: &'a World, wanted: &str) -> Result<&'a Trashed> {
             Err(Problem::usage(format!("several deleted guests were called `{wanted}`"))
                 .on(wanted)
                 .because(each.join("; "))
-                .hint(format!("name one by what is shown before `deleted`: `chyves undelete {}`", which(found[0]))))
+                .hint(format!("name one by what is shown before `deleted`: `{command} {}`", which(found[0]))))
         }
     }
 }
@@ -213,7 +214,7 @@ pub fn undelete(world: &World, trashed: &Trashed, guid: u64, name: Option<&Guest
     let group = trashed.group.as_deref().filter(|_| has_group);
     let to = group.map_or_else(|| root.guests(), |group| root.guests().child(group)).child(name);
     if trashed.dataset != to || world.guests.iter().any(|g| g.name == *name) {
-        super::free(world, name, &to, None)
+        super::free(world, name, &to, Some(&trashed.dataset))
             .map_err(|p| p.hint(format!("restore it under another name: `chyves undelete {} --name OTHER`", trashed.dataset.leaf())))?;
     }
     let clear: Vec<String> =
@@ -286,10 +287,10 @@ mod tests {
         let mut g = testing::guest("web", &[]);
         let mut world = testing::world(vec![g.clone()]);
         world.trash = vec![trashed("web", "a1"), trashed("web-1", "a2"), trashed("twice", "a3"), trashed("twice", "a4")];
-        assert_eq!(find(&world, "web").unwrap().dataset.leaf(), "a1");
-        assert!(find(&world, "we").is_err());
-        assert!(find(&world, "twice").unwrap_err().causes[0].contains("a4"));
-        assert_eq!(find(&world, "a4").unwrap().dataset.leaf(), "a4");
+        assert_eq!(find(&world, "web", "chyves undelete").unwrap().dataset.leaf(), "a1");
+        assert!(find(&world, "we", "chyves undelete").is_err());
+        assert!(find(&world, "twice", "chyves undelete").unwrap_err().causes[0].contains("a4"));
+        assert_eq!(find(&world, "a4", "chyves undelete").unwrap().dataset.leaf(), "a4");
         assert!(undelete(&world, &world.trash[0], 1, None, false).is_err(), "its name is taken");
         g.state = RunState::Running;
         assert!(delete(&world, &g, 1, (false, false), "").is_err());
@@ -301,8 +302,9 @@ mod tests {
         let mut other = trashed("web", "t1");
         other.dataset = "depot/chyves/trash/t1".parse().unwrap();
         world.trash = vec![trashed("web", "t1"), other];
-        assert!(find(&world, "t1").unwrap_err().hints[0].contains("tank/chyves/trash/t1"));
-        assert_eq!(find(&world, "depot/chyves/trash/t1").unwrap().dataset.pool(), "depot");
+        assert!(find(&world, "t1", "chyves undelete").unwrap_err().hints[0].contains("`chyves undelete tank/chyves/trash/t1`"));
+        assert!(find(&world, "web", "chyves trash empty").unwrap_err().hints[0].contains("`chyves trash empty tank/chyves/trash/t1`"));
+        assert_eq!(find(&world, "depot/chyves/trash/t1", "chyves undelete").unwrap().dataset.pool(), "depot");
     }
 
     #[test]
@@ -316,6 +318,10 @@ mod tests {
         assert!(super::super::free(&world, &name, &place("tank"), None).unwrap_err().hints[0].contains("chyves undelete web"));
         assert!(super::super::free(&world, &name, &place("depot"), None).is_ok());
         assert!(undelete(&world, &world.trash[0], 1, None, false).is_ok(), "it keeps its name for itself");
+        // In a group too.
+        world.trash[0].dataset = "tank/chyves/guests/prod/web".parse().unwrap();
+        assert!(super::super::free(&world, &name, &place("tank"), None).unwrap_err().causes[0].contains("guests/prod/web"));
+        assert!(super::super::free(&world, &name, &place("depot"), None).is_ok());
     }
 
     #[test]

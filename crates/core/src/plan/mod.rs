@@ -13,6 +13,7 @@ pub mod delete;
 pub mod disk;
 pub mod drives;
 pub mod firmware;
+pub mod groups;
 pub mod image;
 mod listeners;
 pub mod locked;
@@ -39,7 +40,7 @@ pub mod whole;
 
 use crate::action::Action;
 use crate::error::{Code, Result};
-use crate::guest::{Guest, settings_copy};
+use crate::guest::{Guest, Trashed, settings_copy};
 use crate::os::Os;
 use crate::property::keys;
 use crate::property::settings::{Own, OwnValues};
@@ -234,7 +235,12 @@ fn free(world: &World, name: &GuestName, to: &Dataset, own: Option<&Dataset>) ->
             .because(format!("it is {}", there.dataset))
             .hint("choose another name"));
     }
-    if let Some(there) = world.trash.iter().find(|t| t.dataset == *to) {
+    // In whichever group it is: its name is the last part of its dataset, and restored under another one it would have to move.
+    let keeps = |t: &&Trashed| {
+        let in_place = || world.root_on(t.dataset.pool()).is_ok_and(|root| t.dataset.is_within(&root.guests()));
+        t.dataset == *to || (t.dataset.pool() == to.pool() && t.dataset.leaf() == name.as_str() && in_place())
+    };
+    if let Some(there) = world.trash.iter().filter(keeps).find(|t| Some(&t.dataset) != own) {
         return Err(Code::GuestExists
             .problem(format!("a deleted guest keeps the name `{name}`"))
             .on(name)

@@ -2,16 +2,18 @@
 //! variables.
 
 use super::snapshot::volumes;
-use super::{Moment, Plan, clone, copy_path, create, delete, free, own_guest, pairs, stopped, values};
+use super::{Moment, Plan, clone, copy_path, create, delete, free, groups, own_guest, pairs, stopped, values};
 use crate::action::Action;
 use crate::error::{Code, Problem, Result};
 use crate::guest::{Guest, settings_copy, trust};
 use crate::property::keys;
+use crate::property::settings::{OwnValues, Settings};
 use crate::value::{Dataset, GuestName, Size, SnapshotName};
 use crate::world::World;
 use crate::zfs::Dialect;
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What has to be read before planning.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct Facts {
     pub sizes: BTreeMap<Dataset, Size>,
     /// Native ZFS properties that the user set on its datasets.
     pub natives: BTreeMap<Dataset, Vec<Pair>>,
+    /// The datasets that it inherits from on the other pool, nearest first: its group, if one of that name is there, and `guests`.
+    pub above: Vec<(Dataset, Arc<OwnValues>)>,
 }
 
 /// Plans to rename a guest. The world must hold the guests of both names.
@@ -72,12 +76,13 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
         return Ok(Plan::nothing(format!("{} is on {} already", guest.name, root.dataset.pool())));
     }
     stopped(guest, "move")?;
-    let to = root.guests().child(&guest.name);
+    let parent = facts.above.first().map_or_else(|| root.guests(), |(dataset, _)| dataset.clone());
+    let to = parent.child(&guest.name);
     free(world, &guest.name, &to, Some(&guest.dataset))?;
     let stamp: String = moment.now.chars().filter(char::is_ascii_alphanumeric).collect();
     let token = moment.uuids.first().map(|u| u.simple().to_string()).unwrap_or_default();
     let snapshot: SnapshotName = format!("move-{stamp}-{}", token.get(..6).unwrap_or_default()).parse()?;
-    let folder = format!("{}/{}", create::guests_folder(root)?, guest.name);
+    let folder = format!("{}{}", create::guests_folder(root)?, &to.as_str()[root.guests().as_str().len()..]);
     let mut own = pairs(guest.settings.own_values());
     trust::carry_pairs(guest, &mut own, &[]);
     let (identity, rest): (Vec<Pair>, Vec<Pair>) = own.iter().cloned().partition(|(k, _)| k == keys::UUID);
@@ -112,7 +117,16 @@ pub fn relocate(world: &World, guest: &Guest, pool: &str, facts: &Facts, moment:
         let stay = if facts.snapshots == 1 { "stays" } else { "stay" };
         plan.notes.push(format!("its {} {stay} there with the original", super::count(facts.snapshots, "snapshot")));
     }
-    plan.notes.extend(super::whole::warning(world, guest, &values(&own)));
+    if let Some(group) = guest.group().filter(|_| parent == root.guests()) {
+        plan.notes.push(format!("{pool} has no group `{group}`: it is outside of any group there", pool = root.dataset.pool()));
+    }
+    let there = Guest { settings: Settings::new(guest.settings.own_values().clone(), facts.above.clone()), ..guest.clone() };
+    let changes = groups::inherited_changes(&guest.settings, &there.settings);
+    if !changes.is_empty() {
+        let name = &guest.name;
+        plan.notes.push(format!("it inherits other settings there: {}; `chyves set {name} …` keeps a value", changes.join(", ")));
+    }
+    plan.notes.extend(super::whole::warning(world, &there, &values(&own)));
     Ok(plan)
 }
 
@@ -157,6 +171,20 @@ mod tests {
         world.roots.push(other);
         let facts = Facts { guid: 9, snapshots: 2, ..Facts::default() };
         insta::assert_snapshot!("move", relocate(&world, &g, "depot", &facts, &testing::moment(1)).unwrap().script(Os::Linux));
+        // What it inherits there is another group's or none's, and is named.
+        let mut grouped = g.clone();
+        grouped.dataset = "tank/chyves/guests/prod/web01".parse().unwrap();
+        let own = |pairs: &[(&str, &str)]| Arc::new(testing::own(pairs));
+        let above = |pool: &str, ram| vec![(format!("{pool}/chyves/guests/prod").parse().unwrap(), own(&[("ram", ram)]))];
+        grouped.settings = Settings::new(g.settings.own_values().clone(), above("tank", "99M"));
+        let in_group = World { guests: vec![grouped.clone()], ..world.clone() };
+        let plan = relocate(&in_group, &grouped, "depot", &facts, &testing::moment(1)).unwrap();
+        assert!(plan.notes.iter().any(|note| note.contains("no group `prod`")), "{:?}", plan.notes);
+        assert!(plan.notes.iter().any(|note| note.contains("ram 256M (was 99M)")), "{:?}", plan.notes);
+        let facts_there = Facts { above: above("depot", "99M"), ..facts.clone() };
+        let plan = relocate(&in_group, &grouped, "depot", &facts_there, &testing::moment(1)).unwrap();
+        assert!(!plan.notes.iter().any(|note| note.contains("inherits") || note.contains("group")), "{:?}", plan.notes);
+        assert!(plan.script(Os::Linux).contains("/depot/chyves/guests/prod/web01/config.toml"));
         assert!(relocate(&world, &g, "tank", &facts, &testing::moment(1)).unwrap().steps.is_empty());
         assert_eq!(relocate(&world, &g, "nowhere", &facts, &testing::moment(1)).unwrap_err().code.exit_code(), 3);
         world.guests.push(Guest { dataset: "depot/chyves/guests/web01".parse().unwrap(), ..g.clone() });

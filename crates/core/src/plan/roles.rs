@@ -26,6 +26,7 @@ fn mark(world: &World, root: &Root, set: Vec<Pair>) -> Action {
         keys::LAYOUT => Some(LAYOUT.to_string()),
         keys::ROLE => Some(root.role.word().to_owned()),
         keys::HOST => root.host.map(|h| h.to_string()),
+        keys::GROUP_LEVELS => root.own.get(key).map(|own| own.value.clone()),
         _ => None,
     };
     let before = set.iter().map(|(k, _)| (k.clone(), before(k))).collect();
@@ -145,6 +146,13 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], d
     // The host keeps its host id. If it has none, it takes the one of the promoted pool.
     if let Some(host) = world.this_host().filter(|h| root.host != Some(*h)) {
         set.push((keys::HOST.to_owned(), host.to_string()));
+    }
+    // Guests in groups stay visible: the setting of the primary pool applies to all pools.
+    let own_levels = root.own.get(keys::GROUP_LEVELS).and_then(|own| own.value.parse().ok()).unwrap_or(0);
+    if let [other] = former[..]
+        && other.group_levels != own_levels
+    {
+        set.push((keys::GROUP_LEVELS.to_owned(), other.group_levels.to_string()));
     }
     if root.role != Role::Primary || set.len() > 1 {
         plan.push(mark(world, root, set));

@@ -1,6 +1,6 @@
 //! `set` and `unset`: change the settings of guests, the defaults, and the settings of the whole host.
 
-use super::{Plan, absent, cloud_init, keep_copy, says_template, whole};
+use super::{Plan, absent, cloud_init, groups, keep_copy, says_template, whole};
 use crate::action::Action;
 use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
@@ -218,10 +218,16 @@ pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Reques
     Ok(on_dataset(world, &root.guests(), before, (set, clear)))
 }
 
-/// Plans a change of a pool's own settings.
+/// Whether a request changes how deep groups are read.
+pub fn sets_group_levels(request: &Request) -> bool {
+    let keys = request.set.iter().map(|(key, _)| key).chain(&request.unset);
+    keys.into_iter().any(|key| property::find(key).is_ok_and(|known| known.key == keys::GROUP_LEVELS))
+}
+
+/// Plans a change of a pool's own settings. If it changes how deep groups are read, the world must hold all guests.
 ///
 /// # Errors
-/// See [`checked`]; or the settings of a bridge would be invalid.
+/// See [`checked`]; or the settings of a bridge would be invalid, or running guests would be hidden.
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
     let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
     if !corrects(&root.own, &set, &clear) {
@@ -229,7 +235,12 @@ pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
         Design::read(&root.own)?.allows(&after)?;
         after.declared(&root.own, &set)?;
     }
-    Ok(on_dataset(world, &root.dataset, &root.own, (set, clear)))
+    let changes_levels = set.iter().map(|(key, _)| key).chain(&clear).any(|key| key == keys::GROUP_LEVELS);
+    let levels = set.iter().find(|(key, _)| key == keys::GROUP_LEVELS).and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let hidden = if changes_levels { groups::hidden_by(world, levels)? } else { None };
+    let mut plan = on_dataset(world, &root.dataset, &root.own, (set, clear));
+    plan.notes.extend(hidden);
+    Ok(plan)
 }
 
 /// Whether a change only replaces or removes values that are invalid: other invalid values must not prevent it.

@@ -21,7 +21,7 @@ pub struct Root {
     pub role: Role,
     /// The host that the pool's guests belong to.
     pub host: Option<Uuid>,
-    /// The nesting depth of groups.
+    /// The nesting depth of groups: that of the primary pool, if there is one.
     pub group_levels: usize,
     /// Its mount point; `None` if ZFS prints none.
     pub mountpoint: Option<String>,

@@ -46,6 +46,10 @@ pub fn roots(rows: &[Row]) -> (Vec<Root>, Vec<Problem>) {
             Err(problem) => odd.push(problem),
         }
     }
+    // The setting is the host's: that of the primary pool applies to all pools.
+    if let [levels] = found.iter().filter(|r: &&Root| r.role == Role::Primary).map(|r| r.group_levels).collect::<Vec<_>>()[..] {
+        found.iter_mut().for_each(|root| root.group_levels = levels);
+    }
     (found, odd)
 }
 

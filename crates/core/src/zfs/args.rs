@@ -82,6 +82,11 @@ pub fn list_names(above: &Dataset, depth: usize) -> Cmd {
     zfs(["list", "-H", "-d", depth.to_string().as_str(), "-o", "name", "-t", "filesystem,volume"]).arg(above.as_str())
 }
 
+/// The names of file systems down to `depth` below each of these.
+pub fn list_file_systems(above: &[Dataset], depth: usize) -> Cmd {
+    zfs(["list", "-H", "-d", depth.to_string().as_str(), "-o", "name", "-t", "filesystem"]).args(above.iter().map(Dataset::as_str))
+}
+
 /// The file systems and volumes of a tree, the root of the tree first, each with its type.
 pub fn list_types(of: &Dataset) -> Cmd {
     zfs(["list", "-H", "-r", "-o", "name,type", "-t", "filesystem,volume"]).arg(of.as_str())

@@ -145,7 +145,7 @@ impl DiskAdd {
 }
 
 fn from_trash(world: &World, wanted: &str) -> Result<Origin> {
-    let trashed = plan::delete::find(world, wanted)?;
+    let trashed = plan::delete::find(world, wanted, "chyves disk add GUEST --from-trash")?;
     let guid = observe::guids(&[trashed.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
     Ok(Origin::Trash(trashed.clone(), guid))
 }

@@ -9,6 +9,7 @@ use chyves_core::guest::Guest;
 use chyves_core::plan;
 use chyves_core::value::{GuestName, SnapshotName};
 use chyves_core::world::World;
+use chyves_host::observe::names::Names;
 use chyves_host::observe::{self, Look, snapshots};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,9 +92,10 @@ impl Operation for GuestClone {
         let mut results = Vec::new();
         let mut names: Vec<GuestName> = Vec::new();
         let mut lost = Vec::new();
+        let taken = Names::read(&world)?;
         for name in &self.names {
             let alone = plan::clone::Request { names: vec![name.clone()], ..request.clone() };
-            match plan::clone::clone(&world, guest, &alone, &Engine::moment(1)) {
+            match taken.free(name).and_then(|()| plan::clone::clone(&world, guest, &alone, &Engine::moment(1))) {
                 Ok(_) => names.push(name.clone()),
                 Err(problem) => lost.push((name.to_string(), Err(problem))),
             }

@@ -10,6 +10,7 @@ use chyves_core::plan::{self, Moment};
 use chyves_core::property::settings::OwnValues;
 use chyves_core::value::{DiskSize, GuestName, ImageName, Size};
 use chyves_core::world::World;
+use chyves_host::observe::names::Names;
 use chyves_host::observe::{self, Look, Which};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,7 @@ impl Operation for GuestCreate {
             }
         };
         self.doubts(engine)?;
+        let names = Names::read(&world)?;
         let moment = Engine::moment(self.names.len());
         let mut results = Vec::new();
         // Each separately: if one cannot be created, the others still are.
@@ -118,7 +120,8 @@ impl Operation for GuestCreate {
             let row = above.map(|above| observe::dataset(&above)).transpose()?.flatten();
             request.defaults = row.map(|row| row.own).unwrap_or_default();
             let own = Moment { now: moment.now.clone(), uuids: vec![*uuid] };
-            results.push((name.to_string(), self.create(engine, &world, &request, &own)));
+            let created = names.free(name).and_then(|()| self.create(engine, &world, &request, &own));
+            results.push((name.to_string(), created));
         }
         Ok(Outcome::each_of(engine, results, "guests could not be created"))
     }
@@ -151,11 +154,10 @@ impl GuestCreate {
         }
         let dataset = plan::create::dataset(world, request)?;
         if engine.dry_run {
-            observe::is_no_group(&dataset)?;
             image_is_ready(world, request)?;
         }
-        // Checked only after a failure: both are rare, and each query of ZFS costs time.
-        let why = |problem| observe::is_no_group(&dataset).and_then(|()| image_is_ready(world, request)).err().unwrap_or(problem);
+        // Checked only after a failure: it is rare, and each query of ZFS costs time.
+        let why = |problem| image_is_ready(world, request).err().unwrap_or(problem);
         let done = engine.carry_out(world, &plan, name.as_str()).map_err(why)?;
         let uuid = moment.uuids.first().map(ToString::to_string);
         Ok(done.map(|_| Created { done: CreatedWord::Created, dataset: dataset.to_string(), uuid }))

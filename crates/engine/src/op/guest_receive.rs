@@ -10,6 +10,7 @@ use chyves_core::pool::Role;
 use chyves_core::value::{Dataset, GuestName, printable};
 use chyves_core::world::World;
 use chyves_core::zfs::stream::Header;
+use chyves_host::observe::names::Names;
 use chyves_host::observe::{self, Look};
 use chyves_host::stream;
 use schemars::JsonSchema;
@@ -82,6 +83,9 @@ impl Operation for GuestReceive {
         stream::hold(&locks)?;
         let world = engine.look(&Look::at(std::slice::from_ref(&name)))?;
         let plan = coming.plan(self, &world, &name)?;
+        if !world.guests.iter().any(|guest| guest.name == name) {
+            Names::read(&world)?.free(&name).map_err(|problem| problem.hint("give the new one another name: --name NAME"))?;
+        }
         let Some(applied) = engine.carry_out(&world, &plan, name.as_str())? else { return Ok(Outcome::shown()) };
         for said in &applied.said {
             engine.events.note(said);

@@ -6,6 +6,7 @@ use crate::operation::{Operation, Outcome};
 use chyves_core::error::Result;
 use chyves_core::plan;
 use chyves_core::value::GuestName;
+use chyves_host::observe::names::Names;
 use chyves_host::observe::{self, Look, snapshots};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ impl Operation for GuestRename {
         let doomed = snapshots::doomed(&guest.dataset, &snapshots::Origins::default())?;
         let facts = plan::rename::Facts { guid: doomed.guid, clones: doomed.clones, ..plan::rename::Facts::default() };
         let plan = plan::rename::rename(world, guest, &self.name, &facts)?;
+        if !plan.steps.is_empty() {
+            Names::read(world)?.free(&self.name)?;
+        }
         if engine.carry_out(world, &plan, guest.name.as_str())?.is_none() {
             return Ok(Outcome::shown());
         }

@@ -9,6 +9,7 @@ use chyves_core::error::{Code, Problem, Result};
 use chyves_core::guest::Trashed;
 use chyves_core::plan;
 use chyves_core::value::GuestName;
+use chyves_host::observe::names::{self, Names};
 use chyves_host::observe::{self, Look, Which};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ impl Operation for GuestUndelete {
     }
 
     fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
-        let found = plan::delete::find(&seen.world, &self.wanted)?;
+        let found = plan::delete::find(&seen.world, &self.wanted, "chyves undelete")?;
         if found.disk.is_some() {
             return self.disk(engine, found);
         }
@@ -61,12 +62,17 @@ impl Operation for GuestUndelete {
         // What is locked follows from what is in the trash, which may have changed by then.
         let _lock = engine.lock("guest", &[&name])?;
         let world = engine.look(&Look { guests: Which::Named(vec![name.clone()]), trash: true, ..Look::default() })?;
-        let found = plan::delete::find(&world, found.dataset.as_str())?;
+        let found = plan::delete::find(&world, found.dataset.as_str(), "chyves undelete")?;
         let guid = observe::guids(&[found.dataset.to_string()])?.first().map_or(0, |(_, g)| *g);
         let has_group = match &found.group {
-            Some(group) => observe::is_group(&world.root_on(found.dataset.pool())?.guests().child(group))?,
+            Some(group) => {
+                let root = world.root_on(found.dataset.pool())?;
+                names::is_group(&root.guests().child(group), root)?
+            }
             None => false,
         };
+        let other = |p: Problem| p.hint(format!("restore it under another name: `chyves undelete {} --name OTHER`", found.dataset.leaf()));
+        Names::read(&world)?.free(&name).map_err(other)?;
         let plan = plan::delete::undelete(&world, found, guid, Some(&name), has_group)?;
         if engine.carry_out(&world, &plan, name.as_str())?.is_none() {
             return Ok(Outcome::shown());
@@ -93,7 +99,7 @@ impl GuestUndelete {
                 .on(trashed.label())
                 .hint(format!("give the disk to another one: `chyves disk add GUEST --from-trash {}`", trashed.dataset.leaf()))
         })?;
-        let outcome = engine.run(&DiskAdd::from_trash(guest.name.clone(), trashed.dataset.leaf()))?;
+        let outcome = engine.run(&DiskAdd::from_trash(guest.name.clone(), trashed.dataset.as_str()))?;
         let restored = |each: Each<DiskAdded>| match each.result {
             Single::Done(added) => Some(Undeleted { object: each.object, done: UndeletedWord::Restored, disk: Some(added.disk) }),
             Single::Failed { .. } => None,

@@ -76,7 +76,9 @@ impl Operation for HostSet {
         checks::usable_here(engine, &request.set)?;
         // The guests that inherit the defaults must still be able to start afterwards.
         let of_guests = self.of == HostSettings::Defaults;
-        let look = Look { guests: if of_guests { Which::All } else { Which::None }, ..Look::default() };
+        // Fewer levels of groups hide the guests that are deeper.
+        let every = of_guests || plan::set::sets_group_levels(&request);
+        let look = Look { guests: if every { Which::All } else { Which::None }, ..Look::default() };
         let mut texts = BTreeMap::new();
         for name in if of_guests { heirs_with_texts(engine, &look, &request)? } else { Vec::new() } {
             // Observed by name: an observation of all guests does not include their mount points.

@@ -59,7 +59,10 @@ impl Operation for TrashEmpty {
         let mut lost = Vec::new();
         let mut chosen: Vec<&Trashed> = match &self.wanted[..] {
             [] => world.trash.iter().collect(),
-            names => names.iter().filter_map(|name| plan::delete::find(world, name).map_err(|problem| lost.push(problem)).ok()).collect(),
+            names => names
+                .iter()
+                .filter_map(|name| plan::delete::find(world, name, "chyves trash empty").map_err(|problem| lost.push(problem)).ok())
+                .collect(),
         };
         if chosen.is_empty() && lost.len() == 1 {
             return Err(lost.remove(0));

@@ -5,11 +5,13 @@
 //! requested.
 //!
 //! * [`disks`]: the type and size of a guest's disks
+//! * [`names`]: names that groups and hidden guests have
 //! * `parts`: partial states of interrupted transfers
 //! * [`pool`]: one pool's guests and snapshots, for streams
 //! * [`snapshots`]: snapshots, their holds and clones
 
 pub mod disks;
+pub mod names;
 mod parts;
 pub mod pool;
 pub mod snapshots;
@@ -208,6 +210,7 @@ fn read_all(roots: &[Root], keys: Option<&[String]>) -> Result<Vec<Row>> {
 fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
     let mut exact: Vec<String> = Vec::new();
     let mut trees: Vec<Dataset> = Vec::new();
+    let mut depth = 1;
     // Each dataset costs time. The parents of a new guest are read only where they can be encrypted, since their key may be
     // missing.
     let above = !look.unborn || facts::dialect() != Dialect::Fuse;
@@ -229,8 +232,9 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
             trees.push(root.images());
         }
         if look.trash {
-            // Guests too: a deleted guest may have had to stay at its place.
+            // Guests too, those in groups included: a deleted guest may have had to stay at its place.
             trees.extend([root.trash(), root.guests()]);
+            depth = depth.max(1 + root.group_levels);
         }
     }
     exact.dedup();
@@ -241,9 +245,9 @@ fn read_some(roots: &[Root], look: &Look) -> Result<Vec<Row>> {
         Err(_) => one_by_one(&exact)?,
     };
     if !trees.is_empty() {
-        let more = match rows::parse(&run::must(&args::read_tree(&trees, 1, None))?, true) {
+        let more = match rows::parse(&run::must(&args::read_tree(&trees, depth, None))?, true) {
             Ok(rows) => rows,
-            Err(_) => one_by_one(&names_below(&trees, 1)?)?,
+            Err(_) => one_by_one(&names_below(&trees, depth)?)?,
         };
         rows.extend(more.into_iter().filter(|r| !exact.contains(&r.name)).collect::<Vec<_>>());
     }
@@ -355,9 +359,6 @@ pub fn guest<'w>(world: &'w World, name: &GuestName) -> Result<&'w Guest> {
     world.guest(name).map_err(|problem| if problem.code.exit_code() == 3 { not_found(world, name.as_str()) } else { problem })
 }
 
-/// How deep below `guests` a missing guest is searched: the maximum of `group_levels`, plus the guest itself.
-const DEEPEST: usize = 9;
-
 /// The error "no such guest", with similar names, or another object of that name.
 pub fn not_found(world: &World, name: &str) -> Problem {
     if world.roots.is_empty() {
@@ -372,13 +373,18 @@ pub fn not_found(world: &World, name: &str) -> Problem {
         return problem;
     }
     let mut known = String::new();
+    let mut group = None;
     for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
-        if let Ok(names) = run::must(&args::list_names(&root.guests(), DEEPEST)) {
+        if let Ok(names) = run::must(&args::list_names(&root.guests(), names::DEEPEST)) {
             let prefix = format!("{}/", root.guests());
             for line in names.lines().filter_map(|l| l.strip_prefix(&prefix)) {
                 let levels = line.split('/').count().saturating_sub(1);
                 if levels <= root.group_levels {
                     let _ = writeln!(known, "{line}");
+                    let is_called_so = group.is_none() && line.rsplit('/').next() == Some(name);
+                    if is_called_so && names::is_group(&root.guests().child(line), root).unwrap_or(false) {
+                        group = Some(line.to_owned());
+                    }
                 } else if line.rsplit('/').next() == Some(name) {
                     return too_deep(root, line, levels);
                 }
@@ -386,10 +392,10 @@ pub fn not_found(world: &World, name: &str) -> Problem {
         }
     }
     let leaf = |path: &'_ str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    if let Some(group) = known.lines().find(|path| leaf(path) == name) {
+    if let Some(group) = group {
         let prefix = format!("{group}/");
         let guests: Vec<String> = known.lines().filter_map(|path| path.strip_prefix(&prefix)).map(leaf).collect();
-        return is_a_group(group, &guests);
+        return is_a_group(&group, &guests);
     }
     let names: Vec<String> = known.lines().map(leaf).collect();
     no_guest(name, names.iter().map(String::as_str))
@@ -429,29 +435,6 @@ fn is_a_group(group: &str, guests: &[String]) -> Problem {
         [] => problem.because("no guest is in it").hint("`chyves list -o name,group` shows the groups of all guests"),
         some => problem.hint(format!("its guests: {}", some.join(","))),
     }
-}
-
-/// Whether a dataset below `guests` is a group: it exists, and is no guest.
-///
-/// # Errors
-/// ZFS cannot be queried.
-pub fn is_group(dataset_of_group: &Dataset) -> Result<bool> {
-    Ok(dataset(dataset_of_group)?.is_some_and(|row| !row.own.contains_key(UUID)))
-}
-
-/// Verifies that a new guest's dataset is not that of a group.
-///
-/// # Errors
-/// It is, or ZFS cannot be queried.
-pub fn is_no_group(new: &Dataset) -> Result<()> {
-    if !is_group(new)? {
-        return Ok(());
-    }
-    let shown = printable(new.leaf(), 63);
-    Err(Problem::not_now(format!("a group of guests is called `{shown}`"))
-        .on(&shown)
-        .because(format!("it is {new}"))
-        .hint("choose another name for the guest; `chyves list -o name,group` shows the groups of all guests"))
 }
 
 /// Reads the settings of the whole host into its primary root; finding the roots reads only the properties that identify them.

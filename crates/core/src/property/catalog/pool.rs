@@ -39,7 +39,8 @@ pub(super) static ROWS: &[Property] = &[
         unset: Unset::Value("0"),
         access: Access::Free,
         summary: "how deep groups of guests are nested",
-        detail: "A group is a dataset between guests and its guests. Readers look no deeper than this.",
+        detail: "A group is a dataset between guests and its guests. Readers look no deeper than this. What is set on the primary pool \
+                 applies to all pools.",
         ..POOL
     },
 ];

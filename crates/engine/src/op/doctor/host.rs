@@ -16,6 +16,7 @@ use chyves_core::vmm::Vmm;
 use chyves_core::world::World;
 use chyves_core::zfs::guard::FileSystem;
 use chyves_host::apply::recover;
+use chyves_host::observe::names::Names;
 use chyves_host::observe::{Look, Which, snapshots};
 use chyves_host::{accel, catalogue, facts, network, observe};
 use std::collections::HashMap;
@@ -111,11 +112,24 @@ fn drifted(engine: &Engine, known: &[Problem], file_systems: &[FileSystem]) -> V
     findings.extend(guests().filter_map(|guest| guest.spec().err()).map(|problem| of_guest("settings", problem)));
     findings.extend(world.oddities.iter().filter(|odd| !known.contains(odd)).cloned().map(|odd| of_guest("datasets", odd)));
     findings.extend(guests().filter_map(|guest| guest.writable().err()).map(|problem| of_guest("datasets", problem)));
+    findings.extend(hidden(&world));
     findings.extend(lost_snapshots(&world));
     findings.extend(drifted_images(&world));
     findings.extend(drifted_disks(engine, &world));
     findings.extend(nics);
     findings
+}
+
+/// Guests in groups that are not read: no command finds them, nor does a shutdown stop those that run.
+fn hidden(world: &World) -> Vec<Finding> {
+    let hidden = match Names::read(world).and_then(|names| names.hidden()) {
+        Ok(hidden) => hidden,
+        Err(problem) => return vec![Finding::unknown("groups", problem.to_string())],
+    };
+    let Some(levels) = hidden.iter().map(|(_, levels)| *levels).max() else { return Vec::new() };
+    let named: Vec<&str> = hidden.iter().map(|(place, _)| place.as_str()).collect();
+    let cause = format!("guests in groups that are not read, so that no command finds them: {}", named.join(", "));
+    vec![Finding::warns("groups", cause).cure(format!("`chyves set global group_levels={levels}` shows them"))]
 }
 
 /// NICs of guests that are not in their bridges, or have none.
