@@ -346,11 +346,12 @@ fn folders_that_others_may_write_to_are_refused() {
     host.ok("create web --size 1M");
     let state = host.work().join("state");
     let journal = state.join(".journal");
-    let run = |line: &str| {
+    let run_in = |state: &Path, line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
-        let output = host.command(PROGRAM).args(words).env("CHYVES_STATEDIR", &state).output().unwrap();
+        let output = host.command(PROGRAM).args(words).env("CHYVES_STATEDIR", state).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
+    let run = |line: &str| run_in(&state, line);
     assert_eq!(run("set web cpu=2").0, 0);
     let before = host.tree();
     for open in [&state, &journal] {
@@ -359,6 +360,7 @@ fn folders_that_others_may_write_to_are_refused() {
             let (code, said) = run(line);
             assert_eq!(code, 5, "{line}: {said}");
             assert!(said.contains("is not safe to use") && said.contains("CHYVES_STATEDIR"), "{line}: {said}");
+            assert!(said.contains(&format!("chmod go-w {}", open.display())), "{line}: {said}");
             assert_eq!(host.tree(), before);
         }
         std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -367,6 +369,13 @@ fn folders_that_others_may_write_to_are_refused() {
     assert_eq!(run("set web cpu=3").0, 5);
     chown(&journal, Some(0), None).unwrap();
     assert_eq!(run("set web cpu=3").0, 0);
+    // The owner of a link chooses the folder.
+    let link = host.work().join("link");
+    std::os::unix::fs::symlink(&state, &link).unwrap();
+    assert_eq!(run_in(&link, "set web cpu=4").0, 0);
+    std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+    let (code, said) = run_in(&link, "set web cpu=5");
+    assert!(code == 5 && said.contains("it is a link of the user 65534"), "{said}");
 }
 
 #[test]

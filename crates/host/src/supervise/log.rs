@@ -18,8 +18,8 @@ use std::path::PathBuf;
 const RETRY: u64 = 5_000;
 /// Number of bytes of a hypervisor's last output that are kept for the report of its end.
 const LAST_WORDS: usize = 4096;
-/// The most characters of a note.
-const NOTE_LIMIT: usize = 2000;
+/// The most characters of a note; a command line is the longest.
+const NOTE_LIMIT: usize = 64 << 10;
 
 /// Opens a log for appending, only if its folder is on the same file system as at the first call.
 pub(super) fn append_on(path: &FilePath, device: &mut Option<u64>) -> Result<File> {
@@ -117,6 +117,24 @@ impl ConsoleLog {
     }
 }
 
+/// Output of a hypervisor as text that a terminal only shows: a person reads the log with any program. Every byte but those of plain
+/// text is escaped, since a character may come in two pieces.
+fn visible(bytes: &[u8]) -> Vec<u8> {
+    let is_text = |byte: u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~');
+    if bytes.iter().copied().all(is_text) {
+        return bytes.to_vec();
+    }
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    for byte in bytes.iter().copied() {
+        if is_text(byte) {
+            text.push(byte);
+        } else {
+            text.extend(format!("\\x{byte:02x}").into_bytes());
+        }
+    }
+    text
+}
+
 /// The log of the hypervisor's messages, as read from its pipe (`messages`), and of the supervisor's notes: a file and its
 /// predecessor, each at most half of the limit.
 pub(super) struct HypervisorLog {
@@ -172,7 +190,7 @@ impl HypervisorLog {
     /// Adds output of the hypervisor.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.said.push(bytes);
-        self.write(bytes);
+        self.write(&visible(bytes));
     }
 
     /// Writes; on failure the text is lost.
@@ -219,6 +237,13 @@ mod tests {
 
     fn logs(temp: &tempfile::TempDir) -> FilePath {
         FilePath::host(temp.path().to_str().unwrap())
+    }
+
+    #[test]
+    fn a_terminal_only_shows_what_a_hypervisor_printed() {
+        assert_eq!(visible(b"one\ttwo\n"), b"one\ttwo\n");
+        let text = visible("\u{1b}[2J\u{9b}\u{202e}é\r\n".as_bytes());
+        assert_eq!(String::from_utf8(text).unwrap(), r"\x1b[2J\xc2\x9b\xe2\x80\xae\xc3\xa9\x0d".to_owned() + "\n");
     }
 
     #[test]

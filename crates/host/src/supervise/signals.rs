@@ -25,7 +25,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers. `foreground`: the loss of the terminal is a request to stop, too. SIGUSR1 tells that files in the runtime
+    /// Installs the handlers. `foreground`: the loss of the terminal is a request to stop, too. SIGUSR1 reports that files in the runtime
     /// folder are lost.
     pub(super) fn new(foreground: bool) -> std::io::Result<Self> {
         let (pipe, writer) = UnixStream::pair()?;
