@@ -20,6 +20,7 @@ pub mod spec;
 mod tests;
 pub mod trash;
 pub mod trust;
+pub mod written;
 
 pub use copy::{read_copy, read_settings_copy, settings_copy};
 pub use disk_file::{DiskFile, DiskFormat};

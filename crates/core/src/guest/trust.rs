@@ -12,10 +12,11 @@
 //! * No value of a foreign guest is trusted, even if trust records came with it: `adopt` requires a decision for all of
 //!   them.
 //!
-//! Not here: which settings these are (`property::reach`), all of them of one guest (`check::trust`), and the commands
-//! (`plan::adopt`).
+//! Not here: which settings these are (`property::reach`), all of them of one guest (`check::trust`), the records of a change
+//! of some settings (`guest::written`), and the commands (`plan::adopt`).
 
 use super::Guest;
+use super::written::Typed;
 use crate::device::BlockOptions;
 use crate::os::HostFacts;
 use crate::property;
@@ -61,7 +62,7 @@ pub fn access(own: &OwnValues, key: &str) -> Option<Access> {
 }
 
 /// The key of the options of the disk whose source has this key.
-fn options_of(source: &str) -> Option<String> {
+pub(crate) fn options_of(source: &str) -> Option<String> {
     let disk = source.strip_suffix(&format!(".{}", DiskKey::Source.word())).filter(|disk| disk.starts_with("disk"))?;
     Some(format!("{disk}.{}", DiskKey::Options.word()))
 }
@@ -72,7 +73,7 @@ pub fn digest(owner: &str, key: &str, value: &str, own: &OwnValues) -> String {
     digest_for(owner, key, value, access(own, key))
 }
 
-fn digest_for(owner: &str, key: &str, value: &str, access: Option<Access>) -> String {
+pub(crate) fn digest_for(owner: &str, key: &str, value: &str, access: Option<Access>) -> String {
     let (key, value) = (&stored::key(key), stored::value(key, value));
     let mut hash = Sha256::new();
     // Only the lesser access is named.
@@ -116,6 +117,16 @@ impl<'a> Held<'a> {
         Self { own, owner: local(keys::OWNER), listed: local(keys::TRUST).is_some() }
     }
 
+    /// The host that owns the guest, if it has a local owner.
+    pub(crate) const fn owner(&self) -> Option<&'a str> {
+        self.owner
+    }
+
+    /// Whether only recorded values are trusted.
+    pub(crate) const fn is_listed(&self) -> bool {
+        self.listed
+    }
+
     /// Whether a record confirms the value.
     pub(crate) fn recorded(&self, key: &str, value: &str) -> bool {
         self.recorded_for(key, value, access(self.own, key))
@@ -135,7 +146,8 @@ impl<'a> Held<'a> {
         self.trusts_for(key, value, access(self.own, key))
     }
 
-    fn trusts_for(&self, key: &str, value: &str, access: Option<Access>) -> bool {
+    /// The same for an access to what the value names.
+    pub(crate) fn trusts_for(&self, key: &str, value: &str, access: Option<Access>) -> bool {
         let local = self.own.get(key).is_some_and(|o| !o.received && o.value == value);
         self.recorded_for(key, value, access) || (local && !self.listed)
     }
@@ -154,33 +166,6 @@ pub(crate) fn loaders_are_confined(host: &HostFacts) -> bool {
 pub fn is_own_trusted(guest: &Guest, key: &str) -> bool {
     let own = guest.settings.own_values();
     guest.foreign.is_none() && own.get(key).is_some_and(|o| Held::of(own).trusts(key, &o.value))
-}
-
-/// Whether one of a guest's own values is trusted, on a guest that this host owns.
-pub(crate) fn trusts(own: &OwnValues, key: &str, value: &str) -> bool {
-    Held::of(own).trusts(key, value)
-}
-
-/// The trust records to set for values that an administrator of this host sets, on a guest that only trusts recorded
-/// values; and the records to remove with unset keys. Empty for other guests, because their local values are trusted.
-pub fn recorded(before: &OwnValues, set: &[Pair], clear: &[String]) -> (Vec<Pair>, Vec<String>) {
-    let held = Held::of(before);
-    let Some(owner) = held.owner.filter(|_| held.listed) else { return (Vec::new(), Vec::new()) };
-    let mut after = before.clone();
-    after.retain(|key, _| !clear.contains(key));
-    after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
-    let gives = |(key, value): &(String, String)| reach(key, value).map(|_| (trusted(key), digest(owner, key, value, &after)));
-    let mut given: Vec<Pair> = set.iter().filter_map(gives).collect();
-    // Who changes the access to what is trusted decides on that, too.
-    for (key, own) in &after {
-        let changes = options_of(key).is_some_and(|options| clear.contains(&options) || set.iter().any(|(k, _)| *k == options));
-        if changes && !set.iter().any(|(k, _)| k == key) && held.recorded(key, &own.value) {
-            given.push((trusted(key), digest(owner, key, &own.value, &after)));
-        }
-    }
-    let gone = set.iter().map(|(key, _)| key).chain(clear).map(|key| trusted(key));
-    let gone = gone.filter(|record| before.contains_key(record) && !given.iter().any(|(k, _)| k == record)).collect();
-    (given, gone)
 }
 
 /// Whether a value has to be recorded although it is set to the same value already.
@@ -228,12 +213,12 @@ pub fn carry_back(before: &OwnValues, after: &mut OwnValues, carried: Option<&Ow
     carry(before, after, |key, value| !listed && carried.and_then(|c| c.get(key)).is_some_and(|own| !own.received && own.value == value));
 }
 
-/// [`carry`] for settings of a new guest that were copied from another guest, except those in `given`, which the user set.
-pub fn carry_pairs(source: &Guest, own: &mut Vec<Pair>, given: &[Pair]) {
+/// [`carry`] for settings of a new guest that were copied from another guest, except those in `given`.
+pub fn carry_pairs(source: &Guest, own: &mut Vec<Pair>, given: &[Typed]) {
     let mut after: OwnValues = own.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })).collect();
     // Nothing of a foreign guest is trusted, even if it has trust records.
     let before = if source.foreign.is_some() { OwnValues::new() } else { source.settings.own_values().clone() };
-    carry(&before, &mut after, |key, value| given.iter().any(|(k, v)| k == key && v == value));
+    carry(&before, &mut after, |key, value| given.iter().any(|typed| typed.pair().0 == key && typed.pair().1 == value));
     own.retain(|(key, _)| !is_record(key));
     own.extend(after.into_iter().filter(|(key, _)| is_record(key)).map(|(key, own)| (key, own.value)));
 }
@@ -323,15 +308,6 @@ mod tests {
     }
 
     #[test]
-    fn a_change_by_this_host_is_recorded_where_records_count() {
-        let set = [("qargs".to_owned(), "-S".to_owned()), ("cpu".to_owned(), "2".to_owned())];
-        assert_eq!(recorded(guest(&[]).settings.own_values(), &set, &[]), (Vec::new(), Vec::new()));
-        let listed = guest(&[("trust", "listed", false), ("bargs", "x", false), ("trusted.bargs", "d", false)]);
-        let (records, gone) = recorded(listed.settings.own_values(), &set, &["bargs".to_owned()]);
-        assert_eq!((records, gone), (vec![record("qargs", "-S")], vec!["trusted.bargs".to_owned()]));
-    }
-
-    #[test]
     fn what_comes_back_from_elsewhere_is_not_trusted() {
         let back = |before: &Guest, after: &[(&str, &str)], carried: Option<&[(&str, &str, bool)]>| {
             let mut all = own(after);
@@ -384,26 +360,14 @@ mod tests {
         assert!(!trusts(&back));
         old.insert(options.into(), Own { value: "ro".into(), received: false });
         assert!(trusts(&Guest { settings: back.settings.with_own(old), ..back.clone() }));
-        // The options that an administrator changes go with the source that was trusted, and with no other.
-        let set = |value: &str| vec![(options.to_owned(), value.to_owned())];
-        assert_eq!(recorded(now.settings.own_values(), &set("nocache"), &[]).0, [("trusted.disk1.source".to_owned(), writes.clone())]);
-        assert_eq!(
-            recorded(now.settings.own_values(), &[], &[options.to_owned()]).0,
-            [("trusted.disk1.source".to_owned(), writes.clone())]
-        );
-        assert_eq!(
-            recorded(disk(None, &writes).settings.own_values(), &set("ro"), &[]).0,
-            [("trusted.disk1.source".to_owned(), reads.clone())]
-        );
-        assert_eq!(recorded(disk(None, &reads).settings.own_values(), &set("ro"), &[]).0, []);
     }
 
     #[test]
     fn a_clone_has_no_more_trust_than_its_source() {
-        let cloned = |source: &Guest, given: &[Pair]| {
+        let cloned = |source: &Guest, given: &[Typed]| {
             let mut pairs: Vec<Pair> = crate::plan::pairs(source.settings.own_values());
-            pairs.retain(|(key, _)| !given.iter().any(|(k, _)| k == key));
-            pairs.extend(given.iter().cloned());
+            pairs.retain(|(key, _)| !given.iter().any(|typed| typed.pair().0 == *key));
+            pairs.extend(given.iter().map(|typed| typed.pair().clone()));
             carry_pairs(source, &mut pairs, given);
             let own = pairs.into_iter().map(|(k, value)| (k, Own { value, received: false })).collect();
             trusts(&Guest { settings: source.settings.with_own(own), foreign: None, ..source.clone() })
@@ -412,6 +376,6 @@ mod tests {
         assert!(!cloned(&guest(&[("qargs", "-S", true)]), &[]));
         let foreign = Guest { foreign: Some("received".into()), ..guest(&[("qargs", "-S", false)]) };
         assert!(!cloned(&foreign, &[]));
-        assert!(cloned(&foreign, &[("qargs".to_owned(), "-S".to_owned())]));
+        assert!(cloned(&foreign, &[Typed::argument("qargs", "-S")]));
     }
 }

@@ -244,10 +244,10 @@ fn own(
     };
     let mut given = Vec::new();
     for (key, value) in &request.set {
-        let (key, value) = super::set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;
-        own.retain(|(k, _)| *k != key);
-        own.push((key.clone(), value.clone()));
-        given.push((key, value));
+        let typed = super::set::typed(key, value, &[Scope::Guest, Scope::GuestOnly])?;
+        own.retain(|(k, _)| *k != typed.pair().0);
+        own.push(typed.pair().clone());
+        given.push(typed);
     }
     trust::carry_pairs(source, &mut own, &given);
     super::whole::clone(world, source, &super::values(&own)).map_err(|p| {

@@ -9,6 +9,7 @@ use crate::cloudinit::reader::Reader;
 use crate::cloudinit::{FOLDER, Text, documents, settings, yaml};
 use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
+use crate::guest::written::Change;
 use crate::property::settings::Own;
 use crate::property::{VALUE_LIMIT, keys};
 use crate::value::{FilePath, PublicKey};
@@ -142,7 +143,7 @@ pub fn reinit(world: &World, guest: &Guest) -> Result<Plan> {
     let mut after = before.clone();
     after.insert(keys::CI_GENERATION.into(), Own { value: next.to_string(), received: false });
     let mut plan = Plan { steps: Vec::new(), notes: later(guest) };
-    plan.push(set::change(world, &guest.dataset, before, vec![(keys::CI_GENERATION.into(), next.to_string())], Vec::new()));
+    plan.push(set::change(world, &guest.dataset, before, &Change::kept([(keys::CI_GENERATION.into(), next.to_string())], Vec::new())));
     plan.steps.extend(keep_copy(guest, &after)?);
     Ok(plan)
 }

@@ -8,6 +8,7 @@ use super::{Plan, keep_copy};
 use crate::action::Action;
 use crate::error::{Code, Problem, Result};
 use crate::guest::Guest;
+use crate::guest::written::Change;
 use crate::image::{IMAGE_SNAPSHOT, Image, ImageKind, Order, Source, WORKING};
 use crate::property::keys;
 use crate::property::kind::AUTO;
@@ -186,7 +187,7 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
     let to = world.primary()?.images().child(&request.to);
     plan.push(Action::Rename { dialect: world.host.dialect, from: image.dataset.clone(), to });
     for (on, values) in request.above.iter().filter(|(_, values)| boots_by(values, &request.from)) {
-        plan.push(change(world, on, values, vec![(keys::FIRMWARE.into(), request.to.to_string())], Vec::new()));
+        plan.push(change(world, on, values, &Change::kept([(keys::FIRMWARE.into(), request.to.to_string())], Vec::new())));
     }
     for guest in changed_by_name(world, &request.from) {
         let own = guest.settings.own_values();
@@ -194,7 +195,7 @@ pub fn rename(world: &World, request: &Rename) -> Result<Plan> {
         let named = [keys::IMAGE, keys::FIRMWARE].into_iter().filter(|key| guest.settings.own(key) == Some(request.from.as_str()));
         let set: Vec<Pair> = named.map(|key| (key.to_owned(), request.to.to_string())).collect();
         after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
-        plan.push(change(world, &guest.dataset, own, set, Vec::new()));
+        plan.push(change(world, &guest.dataset, own, &Change::kept(set, Vec::new())));
         plan.steps.extend(keep_copy(guest, &after)?);
     }
     Ok(plan)

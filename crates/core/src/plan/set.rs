@@ -4,6 +4,7 @@ use super::{Plan, absent, cloud_init, groups, keep_copy, says_template, whole};
 use crate::action::Action;
 use crate::cloudinit::reader::Reader;
 use crate::error::{Problem, Result};
+use crate::guest::written::{Change, Typed};
 use crate::guest::{Guest, trust};
 use crate::network::Design;
 use crate::pool::Root;
@@ -33,6 +34,14 @@ pub fn checked(key: &str, value: &str, scopes: &[Scope]) -> Result<Pair> {
     Ok((known.key, value))
 }
 
+/// [`checked`] for what an administrator typed, who thereby confirms the value.
+///
+/// # Errors
+/// See [`checked`].
+pub fn typed(key: &str, value: &str, scopes: &[Scope]) -> Result<Typed> {
+    checked(key, value, scopes).map(|(key, value)| Typed::argument(key, value))
+}
+
 fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
     let known = property::find(key)?;
     if let Access::Kept(by) = known.property.access {
@@ -58,20 +67,13 @@ fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
 }
 
 /// The changes that the request makes to the values in `before`, without those that have no effect.
-fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<(Vec<Pair>, Vec<String>)> {
-    let mut set: Vec<Pair> = Vec::new();
-    for (key, value) in &request.set {
-        let (key, value) = checked(key, value, scopes)?;
-        set.retain(|(k, _)| *k != key);
-        set.push((key, value));
-    }
-    let mut clear = Vec::new();
-    for key in &request.unset {
-        clear.push(known(key, scopes)?.key);
-    }
-    set.retain(|(k, v)| before.get(k).is_none_or(|o| o.value != *v || o.received) || trust::lacks_record(before, k, v));
-    clear.retain(|k| before.contains_key(k));
-    Ok((set, clear))
+fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<Change> {
+    let clear = request.unset.iter().map(|key| known(key, scopes).map(|known| known.key)).collect::<Result<_>>();
+    let set = request.set.iter().map(|(key, value)| typed(key, value, scopes)).collect::<Result<Vec<_>>>()?;
+    let mut change = Change::typed(set, clear?);
+    change.retain(|k, v| before.get(k).is_none_or(|o| o.value != v || o.received) || trust::lacks_record(before, k, v));
+    change.clears_only(before);
+    Ok(change)
 }
 
 /// The step that changes settings; `before` are their values before the change.
@@ -82,33 +84,10 @@ pub(super) fn change_by(dialect: Dialect, on: &Dataset, before: &OwnValues, set:
     Action::Change { dialect, on: on.clone(), set, clear, before: was, received }
 }
 
-/// The same on this host.
-///
-/// The request comes from an administrator of this host, so the values that it sets are recorded as trusted.
-pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, mut set: Vec<Pair>, mut clear: Vec<String>) -> Action {
-    let (records, gone) = trust::recorded(before, &set, &clear);
-    set.extend(records);
-    clear.extend(gone);
+/// The same on this host, with the trust records that the change needs.
+pub(super) fn change(world: &World, on: &Dataset, before: &OwnValues, change: &Change) -> Action {
+    let (set, clear) = change.recorded(before);
     change_by(world.host.dialect, on, before, set, clear)
-}
-
-/// The same for values that nobody typed because they follow from the guest's present ones: a setting that gets another key, or names
-/// something that is replaced. `derived` gives for each key that of the value that it follows from, and it is trusted as that one is.
-pub(super) fn change_derived(
-    world: &World,
-    on: &Dataset,
-    before: &OwnValues,
-    set: &[Pair],
-    clear: &[String],
-    derived: &[(String, String)],
-) -> Option<Action> {
-    let mut after = changed(before, set, clear);
-    let trusts = |key: &String| before.get(key).is_some_and(|own| trust::trusts(before, key, &own.value));
-    trust::carry(before, &mut after, |key, _| match derived.iter().find(|(new, _)| new == key) {
-        Some((_, from)) => trusts(from),
-        None => set.iter().any(|(set, _)| set == key),
-    });
-    super::snapshot::settings_change(world.host.dialect, on, before, &after)
 }
 
 /// Plans a change of one guest's settings.
@@ -117,11 +96,11 @@ pub(super) fn change_derived(
 /// See [`checked`].
 pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     let before = guest.settings.own_values();
-    let (set, clear) = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
-    if set.is_empty() && clear.is_empty() {
+    let wanted = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
+    if wanted.is_empty() {
         return Ok(Plan::nothing(format!("{} is already set so", guest.name)));
     }
-    let after = changed(before, &set, &clear);
+    let (set, after) = (wanted.pairs(), wanted.after(before));
     absent::check(guest.name.as_str(), before, &set)?;
     absent::kept(guest.name.as_str(), before, &after)?;
     whole::change(world, guest, &after)?;
@@ -133,7 +112,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
     plan.notes.extend(whole::lacking(world, guest, &after));
     plan.notes.extend(unread(world, guest, &after));
     if guest.state.is_alive() {
-        let later = set.iter().map(|(k, _)| k).chain(&clear).filter(|k| later(k)).cloned().collect::<Vec<_>>();
+        let later = set.iter().map(|(k, _)| k).chain(wanted.cleared()).filter(|k| later(k)).cloned().collect::<Vec<_>>();
         if !later.is_empty() {
             plan.notes.push(format!(
                 "{} is {}; takes effect at its next start or reboot: {}",
@@ -143,7 +122,7 @@ pub fn guest(world: &World, guest: &Guest, request: &Request) -> Result<Plan> {
             ));
         }
     }
-    plan.push(change(world, &guest.dataset, before, set, clear));
+    plan.push(change(world, &guest.dataset, before, &wanted));
     plan.steps.extend(keep_copy(guest, &after)?);
     Ok(plan)
 }
@@ -167,9 +146,9 @@ fn without_effect(guest: &Guest, after: &OwnValues, set: &[Pair]) -> Option<Stri
 /// See [`checked`].
 pub fn reads_texts(guest: &Guest, request: &Request) -> Result<bool> {
     let before = guest.settings.own_values();
-    let (set, clear) = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
-    let after = changed(before, &set, &clear);
-    let is_of_seed = set.iter().any(|(key, _)| key.starts_with("ci."));
+    let wanted = differences(before, request, &[Scope::Guest, Scope::GuestOnly])?;
+    let after = wanted.after(before);
+    let is_of_seed = wanted.pairs().iter().any(|(key, _)| key.starts_with("ci."));
     Ok(whole::reads_texts(guest, &after)? || (is_of_seed && Reader::of(&with(guest, &after)).is_ok_and(|is| is == Reader::Nuageinit)))
 }
 
@@ -191,8 +170,8 @@ fn unread(world: &World, guest: &Guest, after: &OwnValues) -> Option<String> {
 /// # Errors
 /// See [`checked`].
 pub fn heirs_with_texts<'w>(world: &'w World, root: &Root, before: &OwnValues, request: &Request) -> Result<Vec<&'w Guest>> {
-    let (set, clear) = differences(before, request, &[Scope::Guest])?;
-    whole::heirs_with_texts(world, &root.guests(), &changed(before, &set, &clear))
+    let after = differences(before, request, &[Scope::Guest])?.after(before);
+    whole::heirs_with_texts(world, &root.guests(), &after)
 }
 
 /// The network design of the host after a change of a pool's own settings.
@@ -200,8 +179,7 @@ pub fn heirs_with_texts<'w>(world: &'w World, root: &Root, before: &OwnValues, r
 /// # Errors
 /// See [`checked`].
 pub fn design_after(root: &Root, request: &Request) -> Result<Design> {
-    let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
-    Design::read(&changed(&root.own, &set, &clear))
+    Design::read(&differences(&root.own, request, &[Scope::Global, Scope::Pool])?.after(&root.own))
 }
 
 fn later(key: &str) -> bool {
@@ -213,9 +191,9 @@ fn later(key: &str) -> bool {
 /// # Errors
 /// See [`checked`]; or the named guests could not start with the new defaults.
 pub fn defaults(world: &World, root: &Root, before: &OwnValues, request: &Request) -> Result<Plan> {
-    let (set, clear) = differences(before, request, &[Scope::Guest])?;
-    whole::defaults(world, &root.guests(), before, &changed(before, &set, &clear))?;
-    Ok(on_dataset(world, &root.guests(), before, (set, clear)))
+    let wanted = differences(before, request, &[Scope::Guest])?;
+    whole::defaults(world, &root.guests(), before, &wanted.after(before))?;
+    Ok(on_dataset(world, &root.guests(), before, &wanted))
 }
 
 /// Whether a request changes how deep groups are read.
@@ -229,16 +207,17 @@ pub fn sets_group_levels(request: &Request) -> bool {
 /// # Errors
 /// See [`checked`]; or the settings of a bridge would be invalid, or running guests would be hidden.
 pub fn global(world: &World, root: &Root, request: &Request) -> Result<Plan> {
-    let (set, clear) = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
-    if !corrects(&root.own, &set, &clear) {
-        let after = Design::read(&changed(&root.own, &set, &clear))?;
+    let wanted = differences(&root.own, request, &[Scope::Global, Scope::Pool])?;
+    let set = wanted.pairs();
+    if !corrects(&root.own, &set, wanted.cleared()) {
+        let after = Design::read(&wanted.after(&root.own))?;
         Design::read(&root.own)?.allows(&after)?;
         after.declared(&root.own, &set)?;
     }
-    let changes_levels = set.iter().map(|(key, _)| key).chain(&clear).any(|key| key == keys::GROUP_LEVELS);
-    let levels = set.iter().find(|(key, _)| key == keys::GROUP_LEVELS).and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let changes_levels = set.iter().map(|(key, _)| key).chain(wanted.cleared()).any(|key| key == keys::GROUP_LEVELS);
+    let levels = wanted.value(keys::GROUP_LEVELS).and_then(|value| value.parse().ok()).unwrap_or(0);
     let hidden = if changes_levels { groups::hidden_by(world, levels)? } else { None };
-    let mut plan = on_dataset(world, &root.dataset, &root.own, (set, clear));
+    let mut plan = on_dataset(world, &root.dataset, &root.own, &wanted);
     plan.notes.extend(hidden);
     Ok(plan)
 }
@@ -252,19 +231,11 @@ fn corrects(before: &OwnValues, set: &[Pair], clear: &[String]) -> bool {
     set.iter().map(|(key, _)| key).chain(clear).all(is_bad)
 }
 
-/// The values after a change.
-fn changed(before: &OwnValues, set: &[Pair], clear: &[String]) -> OwnValues {
-    let mut after = before.clone();
-    after.retain(|key, _| !clear.contains(key));
-    after.extend(set.iter().map(|(key, value)| (key.clone(), Own { value: value.clone(), received: false })));
-    after
-}
-
-fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, (set, clear): (Vec<Pair>, Vec<String>)) -> Plan {
-    if set.is_empty() && clear.is_empty() {
+fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, wanted: &Change) -> Plan {
+    if wanted.is_empty() {
         return Plan::nothing(format!("{on} is already set so"));
     }
-    Plan { steps: vec![change(world, on, before, set, clear)], notes: Vec::new() }
+    Plan { steps: vec![change(world, on, before, wanted)], notes: Vec::new() }
 }
 
 #[cfg(test)]

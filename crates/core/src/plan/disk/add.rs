@@ -5,6 +5,7 @@ use super::{Amendment, Plan, changeable, file, free, kept_serial, renumbered, ty
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace};
 use crate::error::{Code, Problem, Result};
+use crate::guest::written::{Change, Typed};
 use crate::guest::{DiskFile, DiskFormat, DiskKind, Guest, RevertAt, Trashed, TrashedDisk};
 use crate::property::keys::{self, DiskKey};
 use crate::value::{FilePath, Size};
@@ -179,7 +180,7 @@ impl Wish<'_> {
         }
         let (key, value) = super::typed_size(number, size)?;
         let set = vec![(self.key(DiskKey::Kind), kind.word().to_owned()), (key, value)];
-        self.finish(plan, set, before)
+        self.finish(plan, Change::kept(set, Vec::new()), before)
     }
 
     fn no_volume_options(&self) -> Result<()> {
@@ -219,12 +220,10 @@ impl Wish<'_> {
                     .hint(format!("`chyves disk remove {} disk{n}` first", other.name)));
             }
         }
-        let set = vec![
-            (self.key(DiskKey::Kind), DiskKind::Attached.word().to_owned()),
-            (self.key(DiskKey::Source), there.path.clone()),
-            super::typed_size(number, there.size)?,
-        ];
-        let mut plan = self.finish(Plan::default(), set, Vec::new())?;
+        let mut change = Change::kept([(self.key(DiskKey::Kind), DiskKind::Attached.word().to_owned())], Vec::new());
+        change.set_typed(Typed::argument(self.key(DiskKey::Source), &there.path));
+        change.set_kept(super::typed_size(number, there.size)?);
+        let mut plan = self.finish(Plan::default(), change, Vec::new())?;
         plan.notes.push(format!(
             "{} stays where it is: it is part of no snapshot and no clone of {}, and chyves never destroys it",
             there.path, guest.name
@@ -253,7 +252,7 @@ impl Wish<'_> {
                 stored.hint(format!("without it the disk gets the default: `zfs inherit chyves:{key} {}`", trashed.dataset))
             })?;
         }
-        let set = self.settings_from(disk);
+        let change = Change::kept(self.settings_from(disk), Vec::new());
         let mut plan = Plan::default();
         plan.push(Action::Verify { objects: vec![(trashed.dataset.to_string(), guid)] });
         match disk.kind {
@@ -269,7 +268,7 @@ impl Wish<'_> {
                 let before = marks.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
                 let clear = marks.into_iter().map(|(k, _)| k).collect();
                 plan.push(Action::Change { dialect: world.host.dialect, on: to, set: Vec::new(), clear, before, received: Vec::new() });
-                self.finish(plan, set, Vec::new())
+                self.finish(plan, change, Vec::new())
             }
             DiskKind::Raw | DiskKind::Attached => {
                 let folder = super::remove::folder(world, &trashed.dataset)?;
@@ -280,7 +279,7 @@ impl Wish<'_> {
                     to: file(guest.folder()?, number),
                     size: None,
                 };
-                let mut plan = self.finish(plan, set, vec![copy])?;
+                let mut plan = self.finish(plan, change, vec![copy])?;
                 plan.push(Action::Unmount { dataset: trashed.dataset.clone() });
                 plan.push(Action::DestroyDataset { dataset: trashed.dataset.clone() });
                 Ok(plan)
@@ -310,19 +309,16 @@ impl Wish<'_> {
     }
 
     /// Adds the typed settings, the PCI address and the steps.
-    fn finish(&self, mut plan: Plan, mut set: Vec<Pair>, before: Vec<Action>) -> Result<Plan> {
+    fn finish(&self, mut plan: Plan, mut change: Change, before: Vec<Action>) -> Result<Plan> {
         let Self { world, guest, request, number } = *self;
-        for (key, value) in typed(number, &request.set)? {
-            set.retain(|(k, _)| *k != key);
-            set.push((key, value));
-        }
+        typed(number, &request.set)?.into_iter().for_each(|typed| change.set_typed(typed));
         let pci = self.key(DiskKey::Pci);
-        let chosen = set.iter().find(|(k, _)| *k == pci).map(|(_, v)| v.parse()).transpose()?;
+        let chosen = change.value(&pci).map(str::parse).transpose()?;
         let key = DeviceKey::new(DeviceClass::Disk, number.into());
         if let (Some(place), None) = (super::super::machine::place_to_keep(guest, &world.host, key, chosen)?, chosen) {
-            set.push((pci, place.to_string()));
+            change.set_kept((pci, place.to_string()));
         }
-        let wish = Amendment { set, clear: Vec::new(), before, after: Vec::new(), derived: Vec::new() };
+        let wish = Amendment { change, before, after: Vec::new() };
         wish.checked(world, guest, number)?;
         plan.steps.extend(wish.steps(world, guest)?);
         Ok(plan)

@@ -16,11 +16,12 @@ pub mod resize;
 pub mod sync;
 
 use self::found::Disks;
-use super::set::{change, change_derived};
+use super::set::change;
 use super::{Plan, copy_path, in_folder, own_guest, stopped};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey, PciPlace, derived_serial};
 use crate::error::{Code, Problem, Result, did_you_mean};
+use crate::guest::written::{Change, Typed};
 use crate::guest::{DiskKind, DiskSpec, Guest, disk_name, settings_copy};
 use crate::property::keys::{self, DiskKey};
 use crate::property::settings::{Own, OwnValues};
@@ -113,22 +114,17 @@ fn renumbered(parts: &[Pair], number: u16) -> Vec<Pair> {
 }
 
 /// A change of a guest's settings, with the steps to run in its folder before and after it.
+#[derive(Default)]
 struct Amendment {
-    set: Vec<Pair>,
-    clear: Vec<String>,
+    change: Change,
     before: Vec<Action>,
     after: Vec<Action>,
-    /// For each key whose value nobody typed, the present key that it follows from.
-    derived: Vec<(String, String)>,
 }
 
 impl Amendment {
     /// The guest's own settings after the change.
     fn values(&self, guest: &Guest) -> OwnValues {
-        let mut values = guest.settings.own_values().clone();
-        values.retain(|key, _| !self.clear.contains(key));
-        values.extend(self.set.iter().map(|(k, v)| (k.clone(), Own { value: v.clone(), received: false })));
-        values
+        self.change.after(guest.settings.own_values())
     }
 
     /// Checks that the guest can start with the new settings: every value is valid, every device has a PCI address, and no
@@ -153,13 +149,9 @@ impl Amendment {
     fn steps(mut self, world: &World, guest: &Guest) -> Result<Vec<Action>> {
         let own = guest.settings.own_values();
         let text = settings_copy(&self.values(guest));
-        self.clear.retain(|key| own.contains_key(key));
+        self.change.clears_only(own);
         let mut steps = self.before;
-        if self.derived.is_empty() {
-            steps.push(change(world, &guest.dataset, own, self.set, self.clear));
-        } else {
-            steps.extend(change_derived(world, &guest.dataset, own, &self.set, &self.clear, &self.derived));
-        }
+        steps.push(change(world, &guest.dataset, own, &self.change));
         steps.push(Action::WriteFile { path: copy_path(guest.folder()?), text });
         steps.extend(self.after);
         Ok(in_folder(guest, steps))
@@ -167,15 +159,9 @@ impl Amendment {
 }
 
 /// Parses settings of disk `number`: `bus=nvme` or `disk0.bus=nvme`.
-fn typed(number: u16, pairs: &[Pair]) -> Result<Vec<Pair>> {
+fn typed(number: u16, pairs: &[Pair]) -> Result<Vec<Typed>> {
     use crate::property::Scope;
-    let mut all: Vec<Pair> = Vec::new();
-    for (key, value) in pairs {
-        let (key, value) = super::set::checked(&full_key(number, key)?, value, &[Scope::Guest, Scope::GuestOnly])?;
-        all.retain(|(k, _)| *k != key);
-        all.push((key, value));
-    }
-    Ok(all)
+    pairs.iter().map(|(key, value)| super::set::typed(&full_key(number, key)?, value, &[Scope::Guest, Scope::GuestOnly])).collect()
 }
 
 /// The setting that records a disk's size.
@@ -205,10 +191,10 @@ fn full_key(number: u16, key: &str) -> Result<String> {
 /// There is no such disk, or a value is invalid.
 pub fn set(world: &World, guest: &Guest, number: u16, pairs: &[Pair], unset: &[String]) -> Result<Plan> {
     find(guest, &guest.spec()?.disks, number)?;
-    let request =
-        super::set::Request { set: typed(number, pairs)?, unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()? };
-    let wish =
-        Amendment { set: request.set.clone(), clear: request.unset.clone(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
+    let typed = typed(number, pairs)?;
+    let set = typed.iter().map(|typed| typed.pair().clone()).collect();
+    let request = super::set::Request { set, unset: unset.iter().map(|key| full_key(number, key)).collect::<Result<_>>()? };
+    let wish = Amendment { change: Change::typed(typed, request.unset.clone()), ..Amendment::default() };
     wish.checked(world, guest, number)?;
     super::set::guest(world, guest, &request)
 }
@@ -227,19 +213,25 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, there: &Disks,
     free(guest, to, there)?;
     stopped(guest, "move a disk of")?;
     let parts = settings_of(guest, from);
-    let mut set = renumbered(&parts, to);
-    // A serial number that can be derived from the number is not stored.
-    set.retain(|(key, serial)| *key != keys::disk(to, DiskKey::Serial) || *serial != derived_serial(guest.uuid, to));
-    if disk.serial != derived_serial(guest.uuid, to) && !parts.iter().any(|(part, _)| part == DiskKey::Serial.word()) {
-        set.push((keys::disk(to, DiskKey::Serial), disk.serial.clone()));
-    }
     let clear: Vec<String> = renumbered(&parts, from).into_iter().map(|(key, _)| key).collect();
+    // Nobody typed these values: each keeps the trust that it had under the former number.
+    let mut change = Change::clearing(clear.clone());
+    for (pair, was) in renumbered(&parts, to).into_iter().zip(&clear) {
+        change.set_moved(pair, was.clone());
+    }
+    // A serial number that can be derived from the number is not stored.
+    change.retain(|key, serial| key != keys::disk(to, DiskKey::Serial) || serial != derived_serial(guest.uuid, to));
+    if disk.serial != derived_serial(guest.uuid, to) && !parts.iter().any(|(part, _)| part == DiskKey::Serial.word()) {
+        change.set_kept((keys::disk(to, DiskKey::Serial), disk.serial.clone()));
+    }
     // The PCI address is derived from the number, unless it was set or is in use by another device.
     if disk.pci.is_none() {
         let without = guest.settings.own_values().iter().filter(|(k, _)| !clear.contains(k)).map(|(k, o)| (k.clone(), o.clone())).collect();
         let rest = Guest { settings: guest.settings.with_own(without), ..guest.clone() };
         let place = super::machine::place_to_keep(&rest, &world.host, DeviceKey::new(DeviceClass::Disk, to.into()), None)?;
-        set.extend(place.map(|p| (keys::disk(to, DiskKey::Pci), p.to_string())));
+        if let Some(place) = place {
+            change.set_kept((keys::disk(to, DiskKey::Pci), place.to_string()));
+        }
     }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
@@ -251,8 +243,7 @@ pub fn renumber(world: &World, guest: &Guest, from: u16, to: u16, there: &Disks,
         }
         DiskKind::Attached => {}
     }
-    let derived = renumbered(&parts, to).into_iter().zip(renumbered(&parts, from)).map(|((new, _), (old, _))| (new, old)).collect();
-    let wish = Amendment { set, clear, before, after: Vec::new(), derived };
+    let wish = Amendment { change, before, after: Vec::new() };
     wish.checked(world, guest, to)?;
     plan.steps.extend(wish.steps(world, guest)?);
     plan.notes.push(format!("its serial number stays {}", disk.serial));

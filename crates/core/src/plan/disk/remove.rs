@@ -5,6 +5,7 @@ use super::{Amendment, Plan, changeable, file, find, renumbered, volume};
 use crate::action::Action;
 use crate::error::{Problem, Result};
 use crate::guest::trash::{self, Leaving};
+use crate::guest::written::Change;
 use crate::guest::{DiskFormat, DiskKind, Guest, Trashed, TrashedDisk};
 use crate::plan::create::mountpoint;
 use crate::plan::{Moment, of_disks, stopped};
@@ -45,7 +46,7 @@ fn away(world: &World, guest: &Guest, number: u16, guids: Vec<(String, u64)>, mo
     let leaving = Leaving::of(guest, world.root_on(guest.root.pool())?.trash(), moment.uuids.first().copied(), &moment.now);
     let (to, marks) = (leaving.place(number), leaving.marks(number));
     let clear = leaving.own(number).into_iter().map(|(key, _)| key).collect();
-    let mut wish = Amendment { set: Vec::new(), clear, before: Vec::new(), after: Vec::new(), derived: Vec::new() };
+    let mut wish = Amendment { change: Change::clearing(clear), ..Amendment::default() };
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids });
     match disk.kind {

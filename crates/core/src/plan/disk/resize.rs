@@ -6,6 +6,7 @@ use super::found::Found;
 use super::{Amendment, Plan, changeable, file, find, typed_size, volume};
 use crate::action::{Action, Growth};
 use crate::error::{Code, Problem, Result};
+use crate::guest::written::Change;
 use crate::guest::{Bus, DiskKind, DiskSpec, Guest, RunState};
 use crate::plan::machine::disk_file;
 use crate::plan::stopped;
@@ -151,7 +152,7 @@ pub fn resize(
             .map_err(|p| if smaller { p } else { p.hint("only disks on virtio-blk can grow while a guest runs") })?;
     }
     plan.push(Action::Verify { objects: guids });
-    let mut wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
+    let mut wish = Amendment { change: Change::kept(set, Vec::new()), ..Amendment::default() };
     if smaller {
         plan.notes.push(format!("all data beyond {to} on disk{number} of {} is lost", guest.name));
     }

@@ -5,6 +5,7 @@ use super::found::{self, Disks, Found, Stray};
 use super::{Amendment, Plan, changeable, find, typed_size};
 use crate::device::{DeviceClass, DeviceKey, derived_serial};
 use crate::error::{Problem, Result};
+use crate::guest::written::Change;
 use crate::guest::{DiskRecord, DiskSpec, Guest};
 use crate::property::keys::{self, DiskKey};
 use crate::value::printable;
@@ -63,7 +64,7 @@ pub fn sync(world: &World, guest: &Guest, number: Option<u16>, disks: &Disks, gu
     plan.notes.extend(unread.iter().map(|problem| format!("{problem}; {}", problem.hints.join("; "))));
     plan.notes.extend(others());
     plan.push(crate::action::Action::Verify { objects: guids });
-    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
+    let wish = Amendment { change: Change::kept(set, Vec::new()), ..Amendment::default() };
     plan.steps.extend(wish.steps(world, guest)?);
     Ok(plan)
 }
@@ -86,7 +87,7 @@ fn adopt(world: &World, guest: &Guest, stray: &Stray<'_>, guids: Vec<(String, u6
     let mut plan = Plan::default();
     plan.notes.push(stray.cause());
     plan.push(crate::action::Action::Verify { objects: guids });
-    let wish = Amendment { set, clear: Vec::new(), before: Vec::new(), after: Vec::new(), derived: Vec::new() };
+    let wish = Amendment { change: Change::kept(set, Vec::new()), ..Amendment::default() };
     wish.checked(world, guest, number)?;
     plan.steps.extend(wish.steps(world, guest)?);
     Ok(plan)

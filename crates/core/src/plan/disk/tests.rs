@@ -387,8 +387,8 @@ fn another_number_keeps_the_serial_number() {
     # change settings of tank/chyves/guests/web01
     zfs set chyves:disk3.bus=nvme tank/chyves/guests/web01
     zfs set chyves:disk3.kind=raw tank/chyves/guests/web01
-    zfs set chyves:disk3.serial=4C932382A7305B3E9C58 tank/chyves/guests/web01
     zfs set chyves:disk3.size=1G tank/chyves/guests/web01
+    zfs set chyves:disk3.serial=4C932382A7305B3E9C58 tank/chyves/guests/web01
     zfs inherit chyves:disk1.bus tank/chyves/guests/web01
     zfs inherit chyves:disk1.kind tank/chyves/guests/web01
     zfs inherit chyves:disk1.size tank/chyves/guests/web01

@@ -5,6 +5,7 @@
 use super::services;
 use super::{Facts, apply, attach, tidy};
 use crate::error::{Problem, Result};
+use crate::guest::written::Change;
 use crate::guest::{Backend, Guest, NetSpec, Spec, backend};
 use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
@@ -239,7 +240,7 @@ fn write(world: &World, root: &Root, mut set: Vec<Pair>, mut clear: Vec<String>,
     set.retain(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v));
     clear.retain(|k| root.own.contains_key(k));
     if !set.is_empty() || !clear.is_empty() {
-        plan.push(set::change(world, &root.dataset, &root.own, set, clear));
+        plan.push(set::change(world, &root.dataset, &root.own, &Change::kept(set, clear)));
     }
 }
 

@@ -6,6 +6,7 @@ use super::services;
 use super::{Facts, attach, nics, running, tidy};
 use crate::device::GraphHook;
 use crate::error::{Problem, Result};
+use crate::guest::written::Change;
 use crate::guest::{Backend, Guest, Spec, backend};
 use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, routes};
@@ -46,11 +47,18 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     let mut planned = Planned::default();
     let set: Vec<Pair> = set.into_iter().filter(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v)).collect();
     let clear: Vec<String> = clear.into_iter().filter(|k| root.own.contains_key(k)).collect();
-    planned.plan.push(set::change(world, &root.dataset, &root.own, set, clear));
-    // The bridge of NICs that name none.
-    let usual = defaults.get(keys::BRIDGE).map_or("bridge0", |o| o.value.as_str());
-    if usual == old.name.as_str() {
-        planned.plan.push(set::change(world, &root.guests(), defaults, vec![(keys::BRIDGE.into(), to.to_string())], Vec::new()));
+    planned.plan.push(set::change(world, &root.dataset, &root.own, &Change::kept(set, clear)));
+    // The bridge of NICs that name none. A default that came with a stream is nobody's word here, and would be this host's own
+    // from then on.
+    let usual = defaults.get(keys::BRIDGE);
+    if usual.is_some_and(|o| o.received && o.value == old.name.as_str()) {
+        planned
+            .plan
+            .notes
+            .push(format!("the default bridge {} came with a stream and is kept; to choose it: `chyves network default {to}`", old.name));
+    } else if usual.map_or("bridge0", |o| o.value.as_str()) == old.name.as_str() {
+        let usual = Change::kept([(keys::BRIDGE.into(), to.to_string())], Vec::new());
+        planned.plan.push(set::change(world, &root.guests(), defaults, &usual));
     }
     let mut intents = Vec::new();
     let mut moved = Vec::new();
@@ -80,7 +88,8 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
             }
         }
         pairs.dedup();
-        nics::write_replaced(world, guest, &pairs, &mut planned.plan)?;
+        // Nobody typed that these guests join the new bridge: they may as far as they might join the old one.
+        nics::write(world, guest, &Change::kept(pairs, Vec::new()), &mut planned.plan)?;
     }
     let there = facts.actual.get(old.name.as_str());
     for member in there.map(|b| b.members.as_slice()).unwrap_or_default() {

@@ -5,6 +5,7 @@ use super::{Facts, attach};
 use crate::action::Action;
 use crate::device::{DeviceClass, DeviceKey};
 use crate::error::{Code, Problem, Result};
+use crate::guest::written::{Change, Typed};
 use crate::guest::{Backend, Guest, NetSpec, backend};
 use crate::network::compare::{self, Close};
 use crate::network::{BridgeSpec, Mode, STARTED};
@@ -13,7 +14,6 @@ use crate::plan::machine::place_to_keep;
 use crate::plan::{Plan, keep_copy, own_guest, set};
 use crate::property::Scope;
 use crate::property::keys::{self, NetKey};
-use crate::property::settings::{Own, OwnValues};
 use crate::value::{IfName, Mac};
 use crate::vmm::Vmm;
 use crate::world::World;
@@ -83,18 +83,18 @@ pub fn add(world: &World, guest: &Guest, what: &What, settings: &[Pair]) -> Resu
     for (typed, value) in settings {
         pairs.push((full(number, typed), value.clone()));
     }
-    let mut pairs = checked(world, guest, &pairs)?;
+    let mut change = Change::typed(checked(world, guest, &pairs)?, Vec::new());
     let place = place_to_keep(guest, &world.host, DeviceKey::new(DeviceClass::Nic, number.into()), None)?;
     if let Some(place) = place
-        && !pairs.iter().any(|(k, _)| *k == key(NetKey::Pci))
+        && change.value(&key(NetKey::Pci)).is_none()
     {
-        pairs.push((key(NetKey::Pci), place.to_string()));
+        change.set_kept((key(NetKey::Pci), place.to_string()));
     }
     let mut plan = Plan::default();
     if guest.state.is_alive() {
         plan.notes.push(format!("{} is {}; it sees net{number} from its next start or reboot on", guest.name, guest.state.word()));
     }
-    write(world, guest, pairs, Vec::new(), &mut plan)?;
+    write(world, guest, &change, &mut plan)?;
     Ok((plan, number))
 }
 
@@ -110,7 +110,7 @@ pub fn remove(world: &World, guest: &Guest, word: &str) -> Result<(Plan, u16)> {
     if guest.state.is_alive() {
         plan.notes.push(format!("{} is {}; it loses net{number} at its next start or reboot", guest.name, guest.state.word()));
     }
-    write(world, guest, Vec::new(), clear, &mut plan)?;
+    write(world, guest, &Change::clearing(clear), &mut plan)?;
     Ok((plan, number))
 }
 
@@ -121,7 +121,7 @@ pub fn remove(world: &World, guest: &Guest, word: &str) -> Result<(Plan, u16)> {
 pub fn change(world: &World, guest: &Guest, number: u16, settings: &[Pair]) -> Result<Plan> {
     changeable(guest)?;
     let pairs: Vec<Pair> = settings.iter().map(|(k, v)| (full(number, k), v.clone())).collect();
-    let pairs = checked(world, guest, &pairs)?;
+    let pairs = checked(world, guest, &pairs)?.into_iter().map(Typed::into_pair).collect();
     set::guest(world, guest, &set::Request { set: pairs, unset: Vec::new() })
 }
 
@@ -148,9 +148,9 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
     }
     let mut plan = Plan::default();
     let was = backend(net, world.host.vmm);
-    let mut pairs = vec![(keys::net(number, NetKey::Bridge), target.to_string())];
+    let mut pairs = vec![Typed::argument(keys::net(number, NetKey::Bridge), target.as_str())];
     if was != Backend::Bridge {
-        pairs.push((keys::net(number, NetKey::Backend), "bridge".into()));
+        pairs.push(Typed::argument(keys::net(number, NetKey::Backend), "bridge"));
     }
     if guest.state.is_alive() {
         if was == Backend::Bridge {
@@ -163,11 +163,11 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
             ));
         }
     }
-    let pairs: Vec<Pair> = pairs.into_iter().filter(|(k, v)| guest.settings.own(k) != Some(v.as_str())).collect();
+    let pairs = changing(guest, pairs);
     if pairs.is_empty() && plan.steps.is_empty() {
         return Ok((Plan::nothing(format!("net{number} of {} is on {target} already", guest.name)), number));
     }
-    write(world, guest, pairs, Vec::new(), &mut plan)?;
+    write(world, guest, &Change::typed(pairs, Vec::new()), &mut plan)?;
     Ok((plan, number))
 }
 
@@ -176,8 +176,8 @@ pub fn relocate(world: &World, facts: &Facts, guest: &Guest, word: Option<&str>,
 fn to_node(world: &World, guest: &Guest, net: &NetSpec, node: &IfName) -> Result<Plan> {
     freebsd(world, "netgraph nodes")?;
     let key = |part| keys::net(net.number, part);
-    let pairs = vec![(key(NetKey::Backend), "netgraph".to_owned()), (key(NetKey::Netgraph), format!("{node}:"))];
-    let pairs: Vec<Pair> = pairs.into_iter().filter(|(k, v)| guest.settings.own(k) != Some(v.as_str())).collect();
+    let pairs = [Typed::argument(key(NetKey::Backend), "netgraph"), Typed::argument(key(NetKey::Netgraph), format!("{node}:"))];
+    let pairs = changing(guest, pairs);
     if pairs.is_empty() {
         return Ok(Plan::nothing(format!("net{} of {} is on {node} already", net.number, guest.name)));
     }
@@ -186,8 +186,14 @@ fn to_node(world: &World, guest: &Guest, net: &NetSpec, node: &IfName) -> Result
         let (name, state) = (&guest.name, guest.state.word());
         plan.notes.push(format!("{name} is {state}, and a hook of a node is opened at a start; takes effect at its next start or reboot"));
     }
-    write(world, guest, pairs, Vec::new(), &mut plan)?;
+    write(world, guest, &Change::typed(pairs, Vec::new()), &mut plan)?;
     Ok(plan)
+}
+
+/// Of what an argument names, the settings that the guest does not have so already.
+fn changing(guest: &Guest, pairs: impl IntoIterator<Item = Typed>) -> Vec<Typed> {
+    let differs = |typed: &Typed| guest.settings.own(&typed.pair().0) != Some(typed.pair().1.as_str());
+    pairs.into_iter().filter(differs).collect()
 }
 
 /// The steps that move a running guest's tap.
@@ -333,10 +339,11 @@ fn full(number: u16, typed: &str) -> String {
 }
 
 /// Keys and values in their stored form; a MAC address must be unique.
-fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
+fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Typed>> {
     let mut all = Vec::new();
     for (key, value) in pairs {
-        let (key, value) = set::checked(key, value, &[Scope::Guest, Scope::GuestOnly])?;
+        let typed = set::typed(key, value, &[Scope::Guest, Scope::GuestOnly])?;
+        let (key, value) = typed.pair();
         let number = key.strip_prefix("net").and_then(|k| k.split_once('.')).and_then(|(n, part)| Some((n.parse::<u16>().ok()?, part)));
         match number {
             Some((number, "mac")) => free_mac(&world.guests, Some((guest, number)), value.parse()?)?,
@@ -344,40 +351,24 @@ fn checked(world: &World, guest: &Guest, pairs: &[Pair]) -> Result<Vec<Pair>> {
             Some(_) => {}
             None => {
                 return Err(Problem::usage(format!("`{key}` is not a setting of a NIC"))
-                    .on(&key)
+                    .on(key)
                     .hint("write model=e1000, mac=ADDRESS, vlan=TAG"));
             }
         }
-        all.push((key, value));
+        all.push(typed);
     }
     Ok(all)
 }
 
 /// The change of a guest's settings and of their copy.
-pub(super) fn write(world: &World, guest: &Guest, pairs: Vec<Pair>, clear: Vec<String>, plan: &mut Plan) -> Result<()> {
-    let change = set::change(world, &guest.dataset, guest.settings.own_values(), pairs.clone(), clear.clone());
-    written(world, guest, &pairs, &clear, Some(change), plan)
-}
-
-/// The same where each value replaces one that the guest has: it is trusted as that one is.
-pub(super) fn write_replaced(world: &World, guest: &Guest, pairs: &[Pair], plan: &mut Plan) -> Result<()> {
-    let same: Vec<_> = pairs.iter().map(|(key, _)| (key.clone(), key.clone())).collect();
-    let change = set::change_derived(world, &guest.dataset, guest.settings.own_values(), pairs, &[], &same);
-    written(world, guest, pairs, &[], change, plan)
-}
-
-fn written(world: &World, guest: &Guest, pairs: &[Pair], clear: &[String], change: Option<Action>, plan: &mut Plan) -> Result<()> {
-    let before: &OwnValues = guest.settings.own_values();
-    let mut after = before.clone();
-    after.retain(|k, _| !clear.contains(k));
-    for (k, v) in pairs {
-        after.insert(k.clone(), Own { value: v.clone(), received: false });
-    }
-    if pairs.is_empty() && clear.is_empty() {
+pub(super) fn write(world: &World, guest: &Guest, change: &Change, plan: &mut Plan) -> Result<()> {
+    if change.is_empty() {
         return Ok(());
     }
+    let before = guest.settings.own_values();
+    let after = change.after(before);
     crate::plan::whole::startable(world, guest, &after)?;
-    plan.steps.extend(change);
+    plan.push(set::change(world, &guest.dataset, before, change));
     let copy: Vec<Action> = keep_copy(guest, &after)?;
     plan.steps.extend(copy);
     Ok(())
