@@ -22,7 +22,9 @@ fn remove() {
 
 #[test]
 fn promote() {
-    matrix("faults_pools::promote", &Case { line: "pool promote OTHER", back: &["pool promote POOL"], ..TWO });
+    // With networks of the host, which move with the role.
+    let ground = &["pool init OTHER", "set global bridge3.private=yes bridge3.mtu=1400"];
+    matrix("faults_pools::promote", &Case { ground, line: "pool promote OTHER", back: &["pool promote POOL"], ..TWO });
 }
 
 #[test]

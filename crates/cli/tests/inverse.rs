@@ -66,8 +66,9 @@ const GUESTS: [Pair; 35] = [
     pair(&["set defaults loader=bios bridge=lan"], &["unset defaults loader bridge"]),
 ];
 
-const POOLS: [Pair; 4] = [
+const POOLS: [Pair; 5] = [
     pair(&["pool promote OTHER"], &["pool promote POOL"]),
+    pair(&["set global bridge3.private=yes", "pool promote OTHER"], &["pool promote POOL", "unset global bridge3.private"]),
     pair(&["pool offline OTHER"], &["pool online OTHER"]),
     anew(&["pool remove OTHER"], &["pool init OTHER"]),
     anew(&["move web --pool OTHER"], &["move web --pool POOL", "trash empty"]),

@@ -22,6 +22,7 @@ pub mod media;
 pub mod network;
 pub mod owned;
 pub mod pool;
+mod pool_settings;
 pub mod promote;
 pub mod receive;
 pub mod reclaim;

@@ -16,21 +16,22 @@ use crate::world::World;
 use crate::world::inventory::{LAYOUT, NOBODY};
 use crate::zfs::args::Pair;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// A dataset or snapshot with its name and GUID.
 pub type Object = (String, u64);
 
 /// The change of a root's role properties.
-fn mark(world: &World, root: &Root, set: Vec<Pair>) -> Action {
+fn mark(world: &World, root: &Root, set: Vec<Pair>, clear: Vec<String>) -> Action {
     let before = |key: &str| match key {
         keys::LAYOUT => Some(LAYOUT.to_string()),
         keys::ROLE => Some(root.role.word().to_owned()),
         keys::HOST => root.host.map(|h| h.to_string()),
-        keys::GROUP_LEVELS => root.own.get(key).map(|own| own.value.clone()),
+        keys::GROUP_LEVELS | keys::FORMER_HOST => root.own.get(key).map(|own| own.value.clone()),
         _ => None,
     };
-    let before = set.iter().map(|(k, _)| (k.clone(), before(k))).collect();
-    Action::Change { dialect: world.host.dialect, on: root.dataset.clone(), set, clear: Vec::new(), before, received: Vec::new() }
+    let before = set.iter().map(|(k, _)| k).chain(&clear).map(|k| (k.clone(), before(k))).collect();
+    Action::Change { dialect: world.host.dialect, on: root.dataset.clone(), set, clear, before, received: Vec::new() }
 }
 
 fn role(role: Role) -> Pair {
@@ -98,15 +99,24 @@ fn take_over(world: &World, root: &Root, defaults: &OwnValues) -> Result<Vec<Act
     Ok(steps)
 }
 
-/// The settings that reach the host of all guests that become this host's own with a pool.
-fn become_own(world: &World, root: &Root, theirs: &[Guest]) -> Vec<String> {
-    let here = theirs.iter().chain(world.guests.iter().filter(|guest| guest.root == root.dataset));
-    let mut lines = Vec::new();
-    for guest in here {
-        for (key, own) in guest.settings.own_values().iter().filter(|(key, own)| !own.received && trust::reach(key, &own.value).is_some()) {
-            lines.push(format!("  {}: {key}={}", guest.name, printable(&own.value, 120)));
+/// The settings that reach the host and become trusted with a pool: those of its guests, what these inherit, and those of networks.
+fn become_own(world: &World, root: &Root, theirs: &[Guest], defaults: &OwnValues) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut list = |of: &dyn std::fmt::Display, values: &OwnValues| {
+        for (key, own) in values.iter().filter(|(_, own)| !own.received) {
+            let Some(reach) = trust::reach(key, &own.value) else { continue };
+            let line = format!("  {of}: {key}={} {}", printable(&own.value, 120), reach.words());
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
         }
+    };
+    for guest in theirs.iter().chain(world.guests.iter().filter(|guest| guest.root == root.dataset)) {
+        list(&guest.name, guest.settings.own_values());
+        guest.settings.above().for_each(|(dataset, values)| list(dataset, values));
     }
+    list(&root.guests(), defaults);
+    list(&root.dataset, &super::pool_settings::of_host(root));
     let more = lines.len().saturating_sub(SHOWN);
     lines.truncate(SHOWN);
     lines.extend((more > 0).then(|| format!("  and {more} more")));
@@ -116,9 +126,17 @@ fn become_own(world: &World, root: &Root, theirs: &[Guest]) -> Vec<String> {
 /// The most settings that are listed.
 const SHOWN: usize = 50;
 
-/// Whether promoting a pool decides which host this is.
+/// The id of the host that a pool gave this host until another pool was promoted that gave it another one.
+fn former_host(root: &Root) -> Option<Uuid> {
+    root.own.get(keys::FORMER_HOST).filter(|own| !own.received)?.value.parse().ok()
+}
+
+/// Whether promoting a pool decides which host this is: the pools disagree about that, or this undoes such a decision.
 pub fn decides_identity(world: &World, root: &Root) -> bool {
-    world.this_host().is_none() && world.roots.iter().any(|other| other.host != root.host)
+    match world.this_host() {
+        None => world.roots.iter().any(|other| other.host != root.host),
+        Some(host) => root.role != Role::Primary && root.host.is_some_and(|of_pool| of_pool != host && former_host(root) == Some(of_pool)),
+    }
 }
 
 /// Plans to make a pool the primary one. The world must hold all guests, the images and the trash; `theirs` are the guests of the pool
@@ -135,16 +153,28 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], d
     no_clash(world, root, theirs)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });
+    let identity = decides_identity(world, root);
     if root.role == Role::Offline && !root.is_copy() {
         world.ours(root)?;
     }
-    plan.steps.extend(take_over(world, root, defaults)?);
+    if !identity {
+        plan.steps.extend(take_over(world, root, defaults)?);
+    }
+    // Where this decides which host this is, the pool is chosen with the networks that it has.
+    let moving = match former[..] {
+        [other] if root.role != Role::Primary && !identity => super::pool_settings::go_along(world, other, root)?,
+        _ => super::pool_settings::Moving::default(),
+    };
+    plan.steps.extend(moving.before);
     for other in &former {
-        plan.push(mark(world, other, vec![role(Role::Secondary)]));
+        let mut set = vec![role(Role::Secondary)];
+        // Promoting that pool again makes this host the former one again.
+        set.extend(other.host.filter(|_| identity && other.host != root.host).map(|host| (keys::FORMER_HOST.to_owned(), host.to_string())));
+        plan.push(mark(world, other, set, Vec::new()));
     }
     let mut set = own_root(root, Role::Primary);
     // The host keeps its host id. If it has none, it takes the one of the promoted pool.
-    if let Some(host) = world.this_host().filter(|h| root.host != Some(*h)) {
+    if let Some(host) = world.this_host().filter(|h| !identity && root.host != Some(*h)) {
         set.push((keys::HOST.to_owned(), host.to_string()));
     }
     // Guests in groups stay visible: the setting of the primary pool applies to all pools.
@@ -154,18 +184,25 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], d
     {
         set.push((keys::GROUP_LEVELS.to_owned(), other.group_levels.to_string()));
     }
-    if root.role != Role::Primary || set.len() > 1 {
-        plan.push(mark(world, root, set));
+    let clear: Vec<String> = former_host(root).map(|_| keys::FORMER_HOST.to_owned()).into_iter().collect();
+    if root.role != Role::Primary || set.len() > 1 || !clear.is_empty() {
+        plan.push(mark(world, root, set, clear));
     }
+    plan.steps.extend(moving.after);
     let pool = root.dataset.pool();
     plan.notes.push(format!("{pool} becomes the primary pool"));
-    if decides_identity(world, root) {
+    if identity {
         plan.notes.push(format!("this host becomes the one of {pool}: its guests are this host's own, and their settings are trusted"));
-        plan.notes.extend(become_own(world, root, theirs));
+        plan.notes.extend(become_own(world, root, theirs, defaults));
     }
+    plan.notes.extend(moving.note);
     for other in &former {
-        let theirs = if world.this_host().is_none() && other.host != root.host {
-            format!("this host is the one of {pool} from now on, so its guests are foreign until adopted")
+        let theirs = if identity && other.host != root.host {
+            format!(
+                "this host is the one of {pool} from now on, so its guests are foreign until adopted; `chyves pool promote {}` makes this \
+                 host the one of that pool again",
+                other.dataset.pool()
+            )
         } else {
             "its guests stay and start as before".to_owned()
         };
@@ -208,7 +245,7 @@ pub fn offline(world: &World, root: &Root, guids: &[Object]) -> Result<Plan> {
     }
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });
-    plan.push(mark(world, root, vec![role(Role::Offline)]));
+    plan.push(mark(world, root, vec![role(Role::Offline)], Vec::new()));
     plan.notes.push(format!("{pool} is ignored by every command but `chyves pool`; `chyves pool online {pool}` restores it"));
     Ok(plan)
 }
@@ -225,7 +262,7 @@ pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], de
         let mut plan = Plan::default();
         plan.push(Action::Verify { objects: guids.to_vec() });
         plan.steps.extend(take_over(world, root, defaults)?);
-        plan.push(mark(world, root, vec![(keys::HOST.to_owned(), host.to_string())]));
+        plan.push(mark(world, root, vec![(keys::HOST.to_owned(), host.to_string())], Vec::new()));
         plan.notes.push(format!("{pool} becomes a pool of this host; its guests are foreign until adopted"));
         return Ok(plan);
     }
@@ -236,7 +273,7 @@ pub fn online(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], de
     no_clash(world, root, theirs)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });
-    plan.push(mark(world, root, own_root(root, Role::Secondary)));
+    plan.push(mark(world, root, own_root(root, Role::Secondary), Vec::new()));
     plan.notes.push(format!("{pool} becomes a secondary pool with {}", super::count(theirs.len(), "guest")));
     if let Err(problem) = world.ours(root) {
         plan.notes.push(format!("{}: {}", problem.message, problem.hints.join("; ")));
@@ -306,7 +343,6 @@ mod tests {
     use crate::plan::testing;
     use crate::property::settings::{Own, OwnValues};
     use std::sync::Arc;
-    use uuid::Uuid;
 
     fn other(role: Role, host: Uuid) -> Root {
         Root { dataset: "other/vm".parse().unwrap(), role, host: Some(host), group_levels: 0, mountpoint: None, own: Arc::default() }
@@ -351,6 +387,40 @@ mod tests {
         let text = plan.script(Os::Linux);
         assert!(text.contains("zfs set chyves:role=secondary other/vm") && text.contains("are foreign until adopted"), "{text}");
         assert!(!text.contains("zfs set chyves:host") && !text.contains("set chyves:role=primary"), "{text}");
+    }
+
+    #[test]
+    fn promoting_back_makes_this_host_the_one_that_it_was() {
+        let mut world = testing::world(Vec::new());
+        let elsewhere = Uuid::from_u128(5);
+        world.roots.push(other(Role::Primary, elsewhere));
+        let script = |world: &World, index: usize| {
+            let root = &world.roots[index];
+            assert!(decides_identity(world, root));
+            promote(world, root, &[], &[], &OwnValues::new()).unwrap().script(Os::Linux)
+        };
+        // The wrong one is chosen.
+        let text = script(&world, 1);
+        let mark = |root: &str, host: Uuid| format!("zfs set chyves:former_host={host} {root}\n");
+        assert!(text.contains(&mark("tank/chyves", testing::HOST)) && !text.contains("chyves:host="), "{text}");
+        let set = |root: &mut Root, role, former: Option<Uuid>| {
+            root.role = role;
+            let own = former.map(|host| (keys::FORMER_HOST.to_owned(), Own { value: host.to_string(), received: false }));
+            root.own = Arc::new(own.into_iter().collect());
+        };
+        set(&mut world.roots[0], Role::Secondary, Some(testing::HOST));
+        assert_eq!(world.this_host(), Some(elsewhere));
+        let text = script(&world, 0);
+        assert!(
+            text.contains("zfs inherit chyves:former_host tank/chyves\n") && text.contains("set chyves:role=primary tank/chyves"),
+            "{text}"
+        );
+        assert!(text.contains(&mark("other/vm", elsewhere)) && !text.contains("chyves:host="), "{text}");
+        // A pool that only was another host's becomes this host's, as ever.
+        set(&mut world.roots[0], Role::Secondary, None);
+        assert!(!decides_identity(&world, &world.roots[0]));
+        set(&mut world.roots[0], Role::Secondary, Some(Uuid::from_u128(7)));
+        assert!(!decides_identity(&world, &world.roots[0]));
     }
 
     #[test]

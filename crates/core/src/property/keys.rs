@@ -125,6 +125,8 @@ keys! {
     ROLE = "role";
     /// The key `host`, described in the catalogue.
     HOST = "host";
+    /// The key `former_host`, described in the catalogue.
+    FORMER_HOST = "former_host";
     /// The key `group_levels`, described in the catalogue.
     GROUP_LEVELS = "group_levels";
     /// The key `bridge`, described in the catalogue.

@@ -162,12 +162,15 @@ pub fn no_guest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Pro
 }
 
 fn no_primary(roots: &[Root]) -> Problem {
-    let problem = Code::NoPool.problem("no pool is set up for chyves");
     if roots.is_empty() {
-        problem.hint("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported")
+        Code::NoPool
+            .problem("no pool is set up for chyves")
+            .hint("`chyves pool init POOL` sets one up; `zpool list` shows the pools, `zpool import` those not imported")
     } else {
-        problem
-            .because("none of the pools with chyves on it is primary")
+        let there: Vec<String> = roots.iter().map(|root| format!("{} is {}", root.dataset.pool(), root.role.word())).collect();
+        Code::NoPool
+            .problem("no pool of chyves is primary")
+            .because(there.join(", "))
             .hint("`zpool import` the primary one, or make another one it: `chyves pool promote POOL`")
     }
 }

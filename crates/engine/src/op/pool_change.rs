@@ -20,6 +20,10 @@ pub struct PoolChange {
     pub pool: String,
     /// What becomes of it.
     pub to: RoleChange,
+    /// Whether the settings of its guests that reach the host are trusted without a question, where a promotion decides which host
+    /// this is.
+    #[serde(default)]
+    pub trust: bool,
 }
 
 /// What becomes of a pool.
@@ -70,23 +74,29 @@ impl Operation for PoolChange {
     }
 
     fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
-        let world = &seen.world;
+        // The settings of the host's networks go with the role of the primary pool.
+        let _networks = if self.to == RoleChange::Promote { Some(engine.lock_networks()?) } else { None };
+        let mut world = seen.world.clone();
+        observe::settings_of_roots(&mut world)?;
+        let world = &world;
         let root = world.root_on(&self.pool)?;
         let names: Vec<String> = world.roots.iter().map(|r| r.dataset.to_string()).collect();
         // The world has no guests of an offline pool.
         let theirs: Vec<Guest> = if root.role == Role::Offline { observe::pool::guests(&engine.runtime, root)? } else { Vec::new() };
         let guids = observe::guids(&names)?;
         let defaults = || observe::snapshots::own_values(&root.guests());
-        let plan = match self.to {
+        let mut plan = match self.to {
             RoleChange::Promote => roles::promote(world, root, &theirs, &guids, &defaults()?),
             RoleChange::Offline => roles::offline(world, root, &guids),
             RoleChange::Online => roles::online(world, root, &theirs, &guids, &defaults()?),
         }?;
         if self.to == RoleChange::Promote && roles::decides_identity(world, root) && !engine.dry_run {
-            for note in &plan.notes {
-                engine.events.note(note);
+            for note in std::mem::take(&mut plan.notes) {
+                engine.events.note(&note);
             }
-            engine.confirm(&format!("make this host the one of {}, and trust its guests", root.dataset.pool()))?;
+            if !self.trust {
+                engine.confirm(&format!("make this host the one of {}, and trust its guests", root.dataset.pool()))?;
+            }
         }
         if engine.carry_out(world, &plan, &self.pool)?.is_none() {
             return Ok(Outcome::shown());

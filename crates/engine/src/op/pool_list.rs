@@ -5,8 +5,8 @@ use crate::needs::{Needs, Observed};
 use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
 use chyves_core::error::Result;
-use chyves_core::pool::Root;
-use chyves_host::observe::Which;
+use chyves_core::pool::{Role, Root};
+use chyves_host::observe::{self, Which};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub struct Pool {
     pub root: String,
     /// Its role on this host.
     pub role: PoolRole,
-    /// How many guests are on it; 0 for an offline pool, which is not inspected.
+    /// How many guests are on it.
     pub guests: u64,
     /// How many images are on it.
     pub images: u64,
@@ -67,23 +67,30 @@ impl Operation for PoolList {
         Needs { guests: Some(Targets::All), images: Which::All, trash: true, ..Needs::default() }
     }
 
-    fn run(&self, _: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
+    fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
         let world = &seen.world;
         let here = world.this_host();
-        let each = |root: &Root| Pool {
-            pool: root.dataset.pool().to_owned(),
-            root: root.dataset.to_string(),
-            role: root.role.into(),
-            guests: world.guests.iter().filter(|g| g.root == root.dataset).count() as u64,
-            images: world.images.iter().filter(|i| i.dataset.is_within(&root.dataset)).count() as u64,
-            mountpoint: root.mountpoint.clone(),
-            host: root.host.map(|host| host.to_string()),
-            owner: match (root.host, here) {
-                (Some(host), Some(here)) if host == here => Owner::ThisHost,
-                (Some(_), Some(_)) => Owner::OtherHost,
-                (None, _) | (_, None) => Owner::Unknown,
-            },
+        // The world has no guests of an offline pool.
+        let guests = |root: &Root| match root.role {
+            Role::Offline => observe::pool::guests(&engine.runtime, root).map(|guests| guests.len() as u64),
+            Role::Primary | Role::Secondary => Ok(world.guests.iter().filter(|g| g.root == root.dataset).count() as u64),
         };
-        Ok(world.roots.iter().map(each).collect::<Vec<_>>().into())
+        let each = |root: &Root| -> Result<Pool> {
+            Ok(Pool {
+                pool: root.dataset.pool().to_owned(),
+                root: root.dataset.to_string(),
+                role: root.role.into(),
+                guests: guests(root)?,
+                images: world.images.iter().filter(|i| i.dataset.is_within(&root.dataset)).count() as u64,
+                mountpoint: root.mountpoint.clone(),
+                host: root.host.map(|host| host.to_string()),
+                owner: match (root.host, here) {
+                    (Some(host), Some(here)) if host == here => Owner::ThisHost,
+                    (Some(_), Some(_)) => Owner::OtherHost,
+                    (None, _) | (_, None) => Owner::Unknown,
+                },
+            })
+        };
+        Ok(world.roots.iter().map(each).collect::<Result<Vec<_>>>()?.into())
     }
 }

@@ -450,6 +450,17 @@ pub fn global(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// Reads all settings of all roots; finding the roots reads only the properties that identify them.
+///
+/// # Errors
+/// Something cannot be queried or parsed.
+pub fn settings_of_roots(world: &mut World) -> Result<()> {
+    for root in &mut world.roots {
+        root.own = std::sync::Arc::new(dataset(&root.dataset)?.map(|row| row.own).unwrap_or_default());
+    }
+    Ok(())
+}
+
 /// Size limit of stated facts, in bytes.
 const FACTS_LIMIT: u64 = 16 << 20;
 

@@ -29,12 +29,15 @@ pub(crate) enum Verb {
     List(ListArgs),
     /// Make a pool the primary one
     ///
-    /// The former primary pool becomes a secondary one. Guests stay where they are and start as before; images stay
-    /// too, and the commands to move them are shown. Of two pools that were primary on two hosts, the promoted one decides
+    /// The former primary pool becomes a secondary one. Guests stay where they are and start as before, and the settings of
+    /// the host's networks move along. Images stay, and the commands to move them are shown. Of two pools that were primary on two hosts, the promoted one decides
     /// which host this is; then all of its guests are trusted, and it has to be confirmed.
     Promote {
         /// The pool
         pool: String,
+        /// Trust its guests without a question, where it decides which host this is
+        #[arg(long)]
+        trust: bool,
     },
     /// Take a pool offline: commands no longer use it
     ///
@@ -74,9 +77,9 @@ pub(crate) fn run(session: &Session, verb: &Verb) -> Result<()> {
     match verb {
         Verb::Init { place, mountpoint } => init(session, place, mountpoint.as_ref()),
         Verb::List(args) => list(session, args),
-        Verb::Promote { pool } => roles::change(session, pool, RoleChange::Promote),
-        Verb::Offline { pool } => roles::change(session, pool, RoleChange::Offline),
-        Verb::Online { pool } => roles::change(session, pool, RoleChange::Online),
+        Verb::Promote { pool, trust } => roles::change(session, pool, RoleChange::Promote, *trust),
+        Verb::Offline { pool } => roles::change(session, pool, RoleChange::Offline, false),
+        Verb::Online { pool } => roles::change(session, pool, RoleChange::Online, false),
         Verb::Upgrade { pool, undo } => upgrade::run(session, pool, *undo),
         Verb::Remove { pool } => roles::remove(session, pool),
     }

@@ -5,8 +5,8 @@ use chyves_core::error::Result;
 use chyves_engine::op::{PoolChange, PoolChangedWord, PoolRemove, RoleChange};
 
 /// Gives a pool another role.
-pub(super) fn change(session: &Session, pool: &str, to: RoleChange) -> Result<()> {
-    let outcome = session.run(&PoolChange { pool: pool.to_owned(), to })?;
+pub(super) fn change(session: &Session, pool: &str, to: RoleChange, trust: bool) -> Result<()> {
+    let outcome = session.run(&PoolChange { pool: pool.to_owned(), to, trust })?;
     session.show_all(outcome, |changed| {
         let said = match changed.done {
             PoolChangedWord::Changed => format!("is {} now", changed.role.word()),

@@ -34,6 +34,13 @@ pub(super) static ROWS: &[Property] = &[
         ..POOL
     },
     Property {
+        key: "former_host",
+        kind: Kind::Uuid,
+        summary: "the host that this one was before another pool was promoted",
+        detail: "Set where that changed which host this is. Promoting the pool again makes this host that one again.",
+        ..POOL
+    },
+    Property {
         key: "group_levels",
         kind: Kind::Count { min: 0, max: 8 },
         unset: Unset::Value("0"),
