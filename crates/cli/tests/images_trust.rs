@@ -369,13 +369,18 @@ fn folders_that_others_may_write_to_are_refused() {
     assert_eq!(run("set web cpu=3").0, 5);
     chown(&journal, Some(0), None).unwrap();
     assert_eq!(run("set web cpu=3").0, 0);
-    // The owner of a link chooses the folder.
-    let link = host.work().join("link");
+    // The owner of a link chooses the folder, and so does who may replace the link.
+    let (link, open) = (host.work().join("link"), host.work().join("open"));
     std::os::unix::fs::symlink(&state, &link).unwrap();
     assert_eq!(run_in(&link, "set web cpu=4").0, 0);
     std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
     let (code, said) = run_in(&link, "set web cpu=5");
     assert!(code == 5 && said.contains("it is a link of the user 65534"), "{said}");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::symlink(&state, open.join("link")).unwrap();
+    let (code, said) = run_in(&open.join("link"), "set web cpu=5");
+    assert!(code == 5 && said.contains("put another link in its place"), "{said}");
 }
 
 #[test]

@@ -258,7 +258,7 @@ pub(crate) fn check_link(path: &Path, variable: &str) -> Result<()> {
         return Err(refused(format!("it is a link of the user {}", meta.uid())));
     }
     let real = path.parent().and_then(|parent| named::real(parent).ok());
-    match real.and_then(|parent| open_above(&parent.join("link"), me)) {
+    match real.and_then(|parent| open_among(parent.ancestors(), me)) {
         Some(open) => Err(refused(format!("others may write to `{}`, and put another link in its place", open.display()))),
         None => Ok(()),
     }
@@ -266,14 +266,17 @@ pub(crate) fn check_link(path: &Path, variable: &str) -> Result<()> {
 
 /// A parent folder whose entries others may rename: it is not sticky, and writable by everybody, or, for root, by a group.
 fn open_above(path: &Path, me: u32) -> Option<PathBuf> {
-    let real = named::real(path).unwrap_or_else(|_| path.to_owned());
+    open_among(named::real(path).ok()?.ancestors().skip(1), me)
+}
+
+fn open_among<'f>(mut folders: impl Iterator<Item = &'f Path>, me: u32) -> Option<PathBuf> {
     let open = |folder: &&Path| {
         named::stat(folder).is_ok_and(|meta| {
             let by_group = me == 0 && meta.gid() != 0 && meta.mode() & 0o020 != 0;
             (by_group || meta.mode() & 0o002 != 0) && meta.mode() & 0o1000 == 0
         })
     };
-    real.ancestors().skip(1).find(open).map(Path::to_path_buf)
+    folders.find(open).map(Path::to_path_buf)
 }
 
 /// The processes that are found without a runtime folder, which are searched for once.
