@@ -13,10 +13,10 @@ pub(super) fn cure(guest: &Guest, known: &Known) -> String {
         if let Source::Inherited(from) = guest.settings.get(known).source
             && from.is_within(&guest.root)
         {
-            return match from == guest.root.child("guests") {
-                true => format!("`chyves set defaults {key}=VALUE` replaces it"),
-                false => format!("`zfs set {}=VALUE {from}` replaces it, `zfs inherit {0} {from}` removes it", zfs_name(key)),
-            };
+            if from == guest.root.child("guests") {
+                return format!("`chyves set defaults {key}=VALUE` replaces it");
+            }
+            return format!("`zfs set {}=VALUE {from}` replaces it, `zfs inherit {0} {from}` removes it", zfs_name(key));
         }
         return format!("`chyves set {name} {key}=VALUE` replaces it");
     }

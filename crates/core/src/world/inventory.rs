@@ -48,7 +48,9 @@ pub fn roots(rows: &[Row]) -> (Vec<Root>, Vec<Problem>) {
     }
     // The setting is the host's: that of the primary pool applies to all pools.
     if let [levels] = found.iter().filter(|r: &&Root| r.role == Role::Primary).map(|r| r.group_levels).collect::<Vec<_>>()[..] {
-        found.iter_mut().for_each(|root| root.group_levels = levels);
+        for root in &mut found {
+            root.group_levels = levels;
+        }
     }
     (found, odd)
 }
