@@ -188,3 +188,66 @@ fn a_route_that_cannot_be_restored_keeps_addresses_where_they_are() {
         host.ok("network lan delete --yes");
     }
 }
+
+/// An uplink that vanishes, and comes back under its name.
+fn replug(host: &Host) {
+    let _ = host.command("ip").args(["link", "delete", "em0"]).output().unwrap();
+    ip(host, "link add em0 type veth peer name em0far");
+    ip(host, "link set em0 up");
+}
+
+#[test]
+fn an_uplink_that_vanished_gets_its_addresses_when_it_is_back() {
+    let Some(host) = host("network_addresses::replugged", With::Pool) else { return };
+    ip(&host, "address add 10.7.0.1/24 dev em0");
+    ip(&host, "address add 10.7.0.5/24 dev em0");
+    let before = state(&host);
+    for line in ["network lan detach", "network lan private"] {
+        host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+        ip(&host, "link delete em0");
+        host.ok(&format!("{line} --yes")).says("lan keeps 10.7.0.1/24, 10.7.0.5/24, which em0 had before");
+        assert!(state(&host).iter().any(|l| l.contains("10.7.0.1")), "the host keeps its address");
+        replug(&host);
+        host.ok("network lan delete --yes");
+        assert_eq!(state(&host), before, "{line}");
+    }
+}
+
+#[test]
+fn the_end_of_the_last_guest_loses_no_address_of_an_uplink_that_vanished() {
+    let Some(host) = host("network_addresses::unplugged", With::Tiny) else { return };
+    ip(&host, "address add 10.7.0.1/24 dev em0");
+    let before = state(&host);
+    host.ok(&format!("create web {NIC} net0.bridge=bridge0"));
+    host.ok("set global bridge0.uplink=em0 bridge0.address=10.7.0.1/24");
+    host.ok("start web");
+    ip(&host, "link delete em0");
+    stop(&host, "web");
+    common::until("the tap to be gone", || members(&host, "bridge0").is_empty().then_some(()));
+    assert!(state(&host).iter().any(|l| l.contains("10.7.0.1")), "the host keeps its address");
+    replug(&host);
+    host.ok("reclaim");
+    common::until("the bridge to be gone", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
+    assert_eq!(state(&host), before);
+}
+
+#[test]
+fn neighbours_set_by_hand_keep_addresses_where_they_are() {
+    let Some(host) = host("network_addresses::neighbours", With::Pool) else { return };
+    ip(&host, "address add 10.7.0.1/24 dev em0");
+    for (entry, what) in [
+        ("10.7.0.2 lladdr 02:00:00:00:00:01 dev em0 nud permanent", "static neighbour entry 10.7.0.2"),
+        ("proxy 10.7.0.99 dev em0", "neighbour proxy entry 10.7.0.99"),
+    ] {
+        let before = state(&host);
+        ip(&host, &format!("neighbour add {entry}"));
+        let refused = host.chyves("network lan attach em0 address=10.7.0.1/24 --yes").ends(4).says(what);
+        assert_eq!(state(&host), before);
+        // The cure works as it is shown.
+        let hint = refused.err.lines().find_map(|l| l.split_once("`ip neighbour del ")?.1.split_once('`')).unwrap().0.to_owned();
+        ip(&host, &format!("neighbour del {hint}"));
+        host.ok("network lan attach em0 address=10.7.0.1/24 --yes");
+        host.ok("network lan delete --yes");
+        assert_eq!(state(&host), before);
+    }
+}

@@ -160,3 +160,27 @@ fn an_uplink_goes_and_comes_while_guests_run() {
     host.ok("network lan detach").is_silent_of("runs on");
     host.nothing_is_left();
 }
+
+#[test]
+fn an_uplink_that_a_start_brought_up_goes_down_after_the_last_stop() {
+    let Some(host) = host("network_guests::lowered", With::Tiny) else { return };
+    let is_up = || host.sh("ip", &["-o", "link", "show", "dev", "em0"]).contains(",UP");
+    host.sh("ip", &["link", "set", "dev", "em0", "down"]);
+    host.ok(&format!("create web,db {NIC} net0.bridge=bridge0"));
+    host.ok("set global bridge0.uplink=em0");
+    for _ in 0..2 {
+        host.ok("start web,db");
+        assert!(is_up());
+        stop(&host, "web");
+        assert!(is_up(), "db still uses it");
+        stop(&host, "db");
+        until("the uplink to be down", || (!is_up()).then_some(()));
+    }
+    // One that was up before stays up.
+    host.sh("ip", &["link", "set", "dev", "em0", "up"]);
+    host.ok("start web");
+    stop(&host, "web");
+    until("the bridge to be gone", || (!names(&host).contains(&"bridge0".to_owned())).then_some(()));
+    assert!(is_up());
+    host.nothing_is_left();
+}

@@ -3,6 +3,7 @@
 
 use super::address::Moved;
 use super::nat::Service;
+use super::neighbours::Neighbour;
 use crate::os::assigned::Detail;
 use crate::os::netgraph::Graph;
 use crate::os::{Intent, Os, Route, pair_of};
@@ -20,6 +21,8 @@ pub struct Actual {
     pub default_routes: Vec<(Option<IpAddr>, String)>,
     /// Routes that the kernel did not create itself, each with its interface. Read together with the default routes.
     pub routes: Vec<(String, Route)>,
+    /// Neighbour entries that are not learned. Read together with the default routes.
+    pub neighbours: Vec<Neighbour>,
     /// Members that chyves added to bridges of others: the bridge and its member.
     pub put: BTreeSet<(String, String)>,
     /// Addresses that bridges took over from their uplinks, by the bridge's name.
@@ -225,6 +228,9 @@ impl Actual {
                 | Intent::RemoveVlan { vlan: interface, .. }
                 | Intent::RemovePair { end: interface, .. } => {
                     after.interfaces.remove(interface.as_str());
+                    for member in after.interfaces.values_mut().filter(|i| i.bridge.as_deref() == Some(interface.as_str())) {
+                        member.bridge = None;
+                    }
                     // A pair is removed with both ends.
                     if let (Intent::RemovePair { .. }, Some((_, other))) = (intent, pair_of(interface.as_str())) {
                         after.interfaces.remove(&other);

@@ -96,6 +96,14 @@ impl Actual {
         (!addresses.is_empty()).then(|| Moved { from: moved.from.clone(), addresses, routes: moved.routes.clone() })
     }
 
+    /// The addresses on a bridge that its uplink had, and that no other interface has.
+    pub fn kept_for(&self, bridge: &str) -> Vec<Cidr> {
+        let Some((moved, there)) = self.moved.get(bridge).zip(self.get(bridge)) else { return Vec::new() };
+        let had = |a: &&Cidr| moved.addresses.iter().any(|m| m.address == **a);
+        let elsewhere = |a: &&Cidr| self.interfaces.iter().any(|(name, i)| name != bridge && i.addresses.contains(a));
+        there.addresses.iter().filter(had).filter(|a| !elsewhere(a)).copied().collect()
+    }
+
     /// What the host lost with a bridge that no longer exists: addresses from its uplink that no interface has now, and
     /// routes that were not replaced. `None` if the uplink is gone too, or has addresses by now, which means that somebody
     /// has already repaired it.

@@ -10,6 +10,7 @@
 //! * [`wiring`]: the differences of netgraph bridges
 //! * [`prove`]: conditions to check after changes
 //! * [`leases`]: the addresses that the DHCP server has leased to guests
+//! * [`neighbours`]: neighbour entries set by hand, which keep addresses from being moved
 //! * [`loopback`]: the rules that keep guests on user-mode networking from the host's loopback interface
 //! * [`nat`]: NAT rules, and the configuration of the DHCP and DNS server
 //!
@@ -23,6 +24,7 @@ pub mod graph;
 pub mod leases;
 pub mod loopback;
 pub mod nat;
+pub mod neighbours;
 pub mod observe;
 pub mod prove;
 pub mod routes;

@@ -189,6 +189,8 @@ struct Address {
     #[serde(default)]
     noprefixroute: bool,
     #[serde(default)]
+    mngtmpaddr: bool,
+    #[serde(default)]
     nodad: bool,
     #[serde(default)]
     temporary: bool,
@@ -210,6 +212,7 @@ impl Address {
             metric: self.metric,
             no_route: self.noprefixroute,
             unchecked: self.nodad,
+            managed: self.mngtmpaddr,
             valid: self.valid_life_time.filter(ends),
             preferred: self.preferred_life_time.filter(ends),
         }

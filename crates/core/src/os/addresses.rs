@@ -61,6 +61,7 @@ fn detail(address: &Assigned, dev: &str) -> Vec<String> {
     put("valid_lft", detail.valid.map(|s| s.to_string()));
     put("preferred_lft", detail.preferred.map(|s| s.to_string()));
     words.extend(detail.no_route.then(|| "noprefixroute".to_owned()));
+    words.extend(detail.managed.then(|| "mngtmpaddr".to_owned()));
     words
 }
 

@@ -31,6 +31,9 @@ pub struct Detail {
     pub no_route: bool,
     /// Whether duplicate address detection is disabled (`nodad`).
     pub unchecked: bool,
+    /// Whether it is the template of temporary addresses (`mngtmpaddr`).
+    #[serde(default)]
+    pub managed: bool,
     /// Valid lifetime in seconds; `None` for unlimited.
     pub valid: Option<u32>,
     /// Preferred lifetime in seconds; `None` for unlimited.

@@ -19,7 +19,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::network::address::Moved;
 use chyves_core::network::leases::{self, Lease};
 use chyves_core::network::nat::{self, Service};
-use chyves_core::network::{Actual, Design, Interface, Proof, observe as reading, prove, routes};
+use chyves_core::network::{Actual, Design, Interface, Proof, neighbours, observe as reading, prove, routes};
 use chyves_core::os::{Intent, Os};
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
@@ -170,6 +170,9 @@ pub fn look_with_care(os: Os, rt: &Runtime) -> Result<Actual> {
             return Err(problem.because(answer.stderr.trim()).hint("nothing was changed; run that command by hand to see its error"));
         }
     }
+    for question in neighbours::questions(os) {
+        actual.neighbours.extend(neighbours::read(&run::must(&question)?)?);
+    }
     let default = actual.routes.iter().filter(|(_, r)| r.is_default()).map(|(dev, r)| (r.gateway, dev.clone()));
     actual.default_routes = default.collect();
     // client's address and port, the host's own address and port
@@ -267,8 +270,8 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
     let _lock = lock(rt, command)?;
     let joined = joined(rt);
     graph::let_go(rt, guest, command);
-    // Routes matter only where addresses move back to an uplink.
-    let actual = if moved(rt).is_empty() { look(os, rt)? } else { look_with_care(os, rt)? };
+    // Routes matter only where addresses move back to an uplink, or an uplink is brought down.
+    let actual = if moved(rt).is_empty() && raised(rt).is_empty() { look(os, rt)? } else { look_with_care(os, rt)? };
     let intents = tidy::tidy(&design(), &actual, guest, &joined);
     let mut failures = Vec::new();
     for intent in &intents {
@@ -281,6 +284,12 @@ pub fn put_away(rt: &Runtime, guest: Option<Uuid>, command: &str) -> Result<Vec<
             failures.extend(settled(&cmd).err());
         }
         failures.extend(graph::note(intent, rt).err());
+        if let (Intent::SetDown { interface }, true) = (intent, failures.is_empty()) {
+            let folder = attach::raised_folder(&rt.root().to_string_lossy());
+            let _ = own::remove(Path::new(&folder).join(interface.as_str()));
+            // It stays as long as there are other records in it.
+            let _ = own::remove_folder(&folder);
+        }
     }
     for Joined { bridge, member, .. } in &joined {
         let left =

@@ -8,7 +8,7 @@ use super::{running, services};
 use crate::action::Action;
 use crate::error::Result;
 use crate::network::compare::{self, Aspect, Close, Difference, Room};
-use crate::network::{APPLIED, BridgeSpec, Mode, nat, routes};
+use crate::network::{APPLIED, BridgeSpec, Mode, nat};
 use crate::os::Intent;
 use crate::value::IfName;
 use crate::world::World;
@@ -58,7 +58,7 @@ pub fn apply(world: &World, facts: &Facts, only: &[IfName]) -> Result<Planned> {
     if facts.design.mode == Mode::Manual {
         planned.plan.notes.push("networks are managed by hand on this host (network_mode=manual)".into());
     }
-    routes::can_move(world.host.os, &intents)?;
+    facts.actual.can_move(world.host.os, &intents)?;
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     services.proofs.extend(intents.iter().filter_map(attach::proof));
     services.intents = intents;

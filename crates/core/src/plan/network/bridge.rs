@@ -9,7 +9,7 @@ use crate::guest::written::Change;
 use crate::guest::{Backend, Guest, NetSpec, Spec, backend};
 use crate::network::address::{Moved, replaced};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, routes, wiring};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Mode, STARTED, is_ours, nat, wiring};
 use crate::os::freebsd::ngctl;
 use crate::os::{HostFacts, Intent, Os, pair_of, taps};
 use crate::plan::{Plan, set};
@@ -148,8 +148,9 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
     let before = there.cloned();
     let mut attached = attach::Attached::default();
     let mut intents = leaving(facts, &name, before.as_ref(), design.get(&name), &mut attached);
-    routes::can_move(world.host.os, &intents)?;
+    facts.actual.can_move(world.host.os, &intents)?;
     stranded(world.host.os, facts, &name, before.as_ref(), design.get(&name), &intents)?;
+    planned.plan.notes.extend(keeps(facts, &name, before.as_ref(), design.get(&name)));
     planned.plan.notes.extend(cut_off(world, facts, before.as_ref(), design.get(&name)));
     attached.raised.extend(stale_record(facts, before.as_ref(), design.get(&name)).map(|uplink| (uplink.clone(), false)));
     let new = Facts { actual: facts.actual.after(&intents), design };
@@ -167,7 +168,7 @@ pub fn change(world: &World, facts: &Facts, name: &IfName, wish: &Wish) -> Resul
             intents.extend(removed);
         }
     }
-    routes::can_move(world.host.os, &intents)?;
+    facts.actual.can_move(world.host.os, &intents)?;
     keep_routes(&mut intents);
     planned.touches = compare::touched(&facts.actual, &intents.iter().collect::<Vec<_>>());
     planned.touches.extend(goes_with_it(facts, &name, &intents));
@@ -324,15 +325,26 @@ fn stranded(
 
 /// What the host loses with a removed bridge: addresses that an uplink had before and cannot have back.
 fn goes_with_it(facts: &Facts, name: &IfName, intents: &[Intent]) -> Option<String> {
-    let (moved, bridge) = (facts.actual.moved.get(name.as_str())?, facts.actual.get(name.as_str())?);
+    let moved = facts.actual.moved.get(name.as_str())?;
     if facts.actual.to_give_back(name.as_str()).is_some() || facts.actual.after(intents).get(name.as_str()).is_some() {
         return None;
     }
-    let had = |a: &&Cidr| moved.addresses.iter().any(|m| m.address == **a);
-    let elsewhere = |a: &Cidr| facts.actual.interfaces.iter().any(|(n, i)| n != name.as_str() && i.addresses.contains(a));
-    let lost: Vec<String> = bridge.addresses.iter().filter(had).filter(|a| !elsewhere(a)).map(ToString::to_string).collect();
+    let lost: Vec<String> = facts.actual.kept_for(name.as_str()).iter().map(ToString::to_string).collect();
     let what = lost.join(", ");
     (!lost.is_empty()).then(|| format!("the host loses {what} with {name}, because {} cannot have it back", moved.from))
+}
+
+/// A note for a bridge that loses its uplink and keeps addresses that the uplink had, because it cannot have them back now.
+fn keeps(facts: &Facts, name: &IfName, before: Option<&BridgeSpec>, after: Option<&BridgeSpec>) -> Option<String> {
+    before.filter(|b| b.uplink.is_some() && after.is_some_and(|a| a.uplink.is_none()))?;
+    let moved = facts.actual.moved.get(name.as_str()).filter(|_| facts.actual.to_give_back(name.as_str()).is_none())?;
+    let all = facts.actual.kept_for(name.as_str()).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let from = &moved.from;
+    (!all.is_empty()).then(|| {
+        format!(
+            "{name} keeps {all}, which {from} had before: {from} cannot have it back now; once it can, `chyves network {name} delete` moves it there"
+        )
+    })
 }
 
 /// A note for removing a bridge's uplink: the running guests that lose their connection, and how to restore it.
@@ -398,6 +410,8 @@ fn leaving(
         attached.moved.push((name.clone(), Some(Moved { addresses, ..owed.clone() })));
     }
     if before.uplink.is_none() || after.is_some_and(|a| a.uplink == before.uplink && a.vlan == before.vlan) {
+        // An uplink that was gone when it was detached can have its addresses back since it has returned.
+        intents.extend(give);
         return intents;
     }
     for member in bridge.members.iter().filter(|m| tidy::is_way_out(&facts.actual, Some(before), m)) {

@@ -9,7 +9,7 @@ use crate::error::{Problem, Result};
 use crate::guest::written::Change;
 use crate::guest::{Backend, Guest, Spec, backend};
 use crate::network::compare::{self, Close, Room};
-use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours, routes};
+use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours};
 use crate::os::assigned::Detail;
 use crate::os::{Assigned, Intent, taps};
 use crate::plan::set;
@@ -115,7 +115,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     }
     bridge::keep_routes(&mut intents);
     bring_the_rest(facts, &new, &old, &to, &mut intents);
-    routes::can_move(world.host.os, &intents)?;
+    facts.actual.can_move(world.host.os, &intents)?;
     proofs.extend(intents.iter().filter_map(attach::proof).filter(|p| !matches!(p, Proof::IsOut { .. } | Proof::IsOff { .. })));
     for (tap, vlan) in moved {
         proofs.push(Proof::IsIn { bridge: to.clone(), member: tap.clone() });

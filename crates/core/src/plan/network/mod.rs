@@ -20,6 +20,8 @@ mod running;
 pub mod services;
 pub mod tidy;
 
+pub use running::nic_bridge;
+
 use crate::error::{Problem, Result};
 use crate::network::{Actual, Design, STARTED, compare::Room};
 use crate::os::HostFacts;

@@ -36,6 +36,12 @@ pub fn present(world: &World, actual: &Actual, guest: &Guest) -> Vec<IfName> {
     all
 }
 
+/// The bridge that the tap of a guest's NIC is in; `None` if it has no tap, or that is in none.
+pub fn nic_bridge(actual: &Actual, guest: &Guest, net: &NetSpec) -> Option<IfName> {
+    let tap = attach::tap(guest, net).ok()?;
+    actual.get(tap.as_str()).filter(|seen| seen.kind == IfKind::Tap)?.bridge.as_ref()?.parse().ok()
+}
+
 /// NICs of running guests that are not in their bridges, or whose taps are gone.
 pub(super) fn nics(room: &Room<'_>, world: &World) -> Vec<Difference> {
     let mut all = Vec::new();

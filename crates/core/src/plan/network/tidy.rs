@@ -1,9 +1,9 @@
 //! Removes what a VM leaves in the network: its taps, and the bridges and VLANs that a start created and that nothing uses
 //! any more. Interfaces that chyves did not create, or that a command created permanently, are kept.
 
-use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat, routes};
+use crate::network::{Actual, BridgeSpec, Design, IfKind, Interface, STARTED, nat};
 use crate::os::{Intent, Os, taps};
-use crate::value::IfName;
+use crate::value::{Cidr, IfName};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -54,9 +54,13 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
     for (name, bridge) in &actual.interfaces {
         if bridge.kind == IfKind::Bridge && bridge.mark == STARTED && is_empty(design, actual, name, bridge, &gone) {
             // Addresses of its uplink are moved back first.
+            // A bridge whose uplink is gone keeps the addresses that the uplink had: no other interface has them.
+            if actual.to_give_back(name).is_none() && !actual.kept_for(name).is_empty() {
+                continue;
+            }
             let back = actual.to_give_back(name).zip(name.parse::<IfName>().ok());
             let back = back.map(|(moved, bridge)| (actual.giving_back(&bridge, &moved), moved, bridge));
-            if back.as_ref().is_some_and(|((take, give), ..)| routes::can_move(Os::Linux, [take, give]).is_err()) {
+            if back.as_ref().is_some_and(|((take, give), ..)| actual.can_move(Os::Linux, [take, give]).is_err()) {
                 // The host keeps a bridge with a route that could not be restored; `network delete` reports the reason.
                 continue;
             }
@@ -96,7 +100,19 @@ pub fn tidy(design: &Design, actual: &Actual, guest: Option<Uuid>, joined: &[Joi
             intents.extend(remove(actual, name));
         }
     }
+    let lowered = lowered(actual, &intents);
+    intents.extend(lowered);
     intents
+}
+
+/// Uplinks that were down before a start brought them up, and that these steps release from their last bridge or VLAN.
+fn lowered(actual: &Actual, intents: &[Intent]) -> Vec<Intent> {
+    let after = actual.after(intents);
+    let had: Vec<Cidr> = actual.moved.values().flat_map(|moved| moved.addresses.iter().map(|a| a.address)).collect();
+    let is_parent = |name: &str| actual.interfaces.values().any(|i| i.vlan.as_ref().is_some_and(|(parent, _)| parent == name));
+    let was_used = |name: &str| actual.get(name).is_some_and(|i| i.bridge.is_some()) || is_parent(name);
+    let uplinks = actual.raised.iter().filter(|name| was_used(name)).filter_map(|name| name.parse::<IfName>().ok());
+    uplinks.filter_map(|uplink| after.lowering(&uplink, &had)).collect()
 }
 
 /// Removing the interface removes its addresses too.

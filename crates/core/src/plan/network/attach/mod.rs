@@ -17,7 +17,7 @@ use crate::error::{Problem, Result};
 use crate::guest::{Backend, Guest, NetSpec, Spec, backend};
 use crate::network::address::Moved;
 use crate::network::compare::{self, Close, Difference, Room};
-use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, nat, routes};
+use crate::network::{Actual, BridgeSpec, Mode, Proof, STARTED, nat};
 use crate::os::{HostFacts, Intent, netgraph};
 use crate::plan::machine::tap_name;
 use crate::plan::network::bridge::networks;
@@ -349,7 +349,7 @@ impl Work<'_> {
                 return ready;
             }
         }
-        if let Err(problem) = routes::can_move(self.host.os, &intents) {
+        if let Err(problem) = actual.can_move(self.host.os, &intents) {
             ready.refused = Some(problem);
             return ready;
         }

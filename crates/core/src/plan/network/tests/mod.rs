@@ -323,6 +323,61 @@ fn what_a_machine_leaves_goes_and_nothing_else() {
 }
 
 #[test]
+fn an_uplink_that_a_start_brought_up_goes_down_with_the_last_guest() {
+    let mine = testing::guest("web", &[]).uuid;
+    let member = |of: Option<&str>, kind| Interface { bridge: of.map(str::to_owned), ..Interface::new(kind) };
+    let tap = Interface { mark: taps::token(mine, 0), ..member(Some("bridge0"), IfKind::Tap) };
+    let bridge = |mark: &str| Interface { mark: mark.into(), ..Interface::new(IfKind::Bridge) };
+    let vlan = Interface { mark: STARTED.into(), vlan: Some(("em7".into(), 5)), ..member(Some("bridge0"), IfKind::Vlan) };
+    let plain = &[("bridge0.uplink", "em7")][..];
+    let tagged = &[("bridge0.uplink", "em7"), ("bridge0.vlan", "5")][..];
+    let lowered = |design: &[(&str, &str)], mark: &str, raised: bool, more: &[(&str, Interface)]| {
+        let more: Vec<_> = [("bridge0", bridge(mark)), ("chv1", tap.clone())].into_iter().chain(more.iter().cloned()).collect();
+        let mut facts = facts(Os::Linux, design, &more);
+        facts.actual.raised = raised.then(|| "em7".to_owned()).into_iter().collect();
+        let joined = [tidy::Joined { bridge: "bridge0".into(), member: "em7".into(), guest: None }];
+        let joined = if mark.is_empty() { &joined[..] } else { &[] };
+        tidy::tidy(&facts.design, &facts.actual, Some(mine), joined).iter().any(|i| matches!(i, Intent::SetDown { .. }))
+    };
+    let inside = [("em7", member(Some("bridge0"), IfKind::Physical))];
+    assert!(lowered(plain, STARTED, true, &inside), "the bridge goes");
+    assert!(lowered(plain, "", true, &inside), "it leaves a bridge of others");
+    assert!(lowered(tagged, STARTED, true, &[("em7", member(None, IfKind::Physical)), ("em7.5", vlan.clone())]), "its VLAN goes");
+    assert!(!lowered(plain, STARTED, false, &inside), "it was up before");
+    assert!(!lowered(plain, APPLIED, true, &inside), "the bridge stays");
+    let addressed = Interface { addresses: vec!["10.1.0.1/24".parse().unwrap()], ..inside[0].1.clone() };
+    assert!(!lowered(plain, STARTED, true, &[("em7", addressed)]), "the host uses it");
+    let other = Interface { mark: APPLIED.into(), vlan: Some(("em7".into(), 6)), ..member(None, IfKind::Vlan) };
+    let two = [("em7", member(None, IfKind::Physical)), ("em7.5", vlan), ("em7.6", other)];
+    assert!(!lowered(tagged, STARTED, true, &two), "another VLAN needs it");
+}
+
+#[test]
+fn a_bridge_keeps_the_addresses_of_an_uplink_that_is_gone() {
+    use crate::network::address::Moved;
+    use crate::os::Assigned;
+    let mine = testing::guest("web", &[]).uuid;
+    let bridge = Interface { mark: STARTED.into(), addresses: vec!["10.1.0.1/24".parse().unwrap()], ..Interface::new(IfKind::Bridge) };
+    let tap = Interface { mark: taps::token(mine, 0), bridge: Some("bridge0".into()), ..Interface::new(IfKind::Tap) };
+    let steps = |more: &[(&str, Interface)]| {
+        let more: Vec<_> = [("bridge0", bridge.clone()), ("chv1", tap.clone())].into_iter().chain(more.iter().cloned()).collect();
+        let mut facts = facts(Os::Linux, &[("bridge0.uplink", "em7"), ("bridge0.address", "10.1.0.1/24")], &more);
+        let address = Assigned { address: "10.1.0.1/24".parse().unwrap(), detail: crate::os::assigned::Detail::default() };
+        let moved = Moved { from: "em7".parse().unwrap(), addresses: vec![address], routes: Vec::new() };
+        facts.actual.moved.insert("bridge0".into(), moved);
+        tidy::tidy(&facts.design, &facts.actual, Some(mine), &[])
+    };
+    let removes = |steps: &[Intent]| steps.iter().any(|i| matches!(i, Intent::RemoveBridge { .. }));
+    let gone = steps(&[]);
+    assert!(!removes(&gone) && !gone.is_empty(), "{gone:?}");
+    let back = steps(&[("em7", Interface { bridge: Some("bridge0".into()), ..Interface::new(IfKind::Physical) })]);
+    assert!(removes(&back), "{back:?}");
+    // Somebody has given the address to another interface meanwhile.
+    let elsewhere = Interface { addresses: vec!["10.1.0.1/24".parse().unwrap()], ..Interface::new(IfKind::Physical) };
+    assert!(removes(&steps(&[("em8", elsewhere)])));
+}
+
+#[test]
 fn a_nic_moves_while_its_guest_runs() {
     let mut guest = testing::guest("web01", NIC);
     guest.state = RunState::Running;
