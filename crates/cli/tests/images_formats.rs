@@ -146,9 +146,16 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
         ("cowd", b"COWD"),
         ("wim", b"MSWIM\0\0\0"),
         ("android", b"\x3a\xff\x26\xed"),
+        ("snappy", b"\xff\x06\0\0sNaPpY"),
+        ("cd", b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0"),
     ] {
         write(name, &padded(magic));
     }
+    let mut program = padded(b"MZ");
+    program[0x3c] = 0x80;
+    program[0x80..0x84].copy_from_slice(b"PE\0\0");
+    write("program", &program);
+    write("latin1", &"nicht gefunden: Pr\u{fc}fung der Gr\u{f6}\u{df}e\n".chars().map(|c| c as u8).collect::<Vec<u8>>());
     let before = host.tree();
     for (name, says) in [
         ("dmg", "a DMG image"),
@@ -162,6 +169,10 @@ fn what_is_no_image_does_not_become_a_raw_disk() {
         ("cowd", "a COWD image"),
         ("wim", "a WIM image"),
         ("android", "an Android sparse image"),
+        ("snappy", "snappy-compressed"),
+        ("cd", "raw sectors of 2352 bytes"),
+        ("program", "a program of Windows or UEFI"),
+        ("latin1", "plain text"),
     ] {
         host.chyves(&format!("image import {name}")).ends(2).says(says).says("hint:");
         assert_eq!(host.tree(), before, "{name}");

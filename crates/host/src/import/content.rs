@@ -153,7 +153,10 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
         (0, VHD, Format::Vhd),
     ] {
         if at(offset, magic) {
-            return Ok(Seen::Plain(Content::Format(format)));
+            return match foreign::unusable_qcow2(head).filter(|_| format == Format::Qcow2) {
+                Some((what, hint)) => refuse(what, hint),
+                None => Ok(Seen::Plain(Content::Format(format))),
+            };
         }
     }
     if starts(b"# Disk DescriptorFile") {
@@ -163,11 +166,14 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
         );
     }
     let text = foreign::opening(head);
-    if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
+    if ["<!doctype", "<html", "<head"].iter().any(|tag| text.starts_with(tag)) {
         return refuse(
             "a web page",
             "the address it came from answered with a page; that of the file itself is another: `chyves image fetch ADDRESS`",
         );
+    }
+    if text.starts_with("<?xml") {
+        return refuse("an XML document", "name the image itself; a server may have answered with this: is the address right?");
     }
     // The signature of a UEFI firmware volume, at offset 40 of its header.
     if at(40, b"_FVH") {
@@ -175,6 +181,12 @@ pub(crate) fn recognise(head: &[u8], name: &str) -> Result<Seen> {
     }
     if optical::is_one(head) {
         return Ok(Seen::Plain(Content::Iso));
+    }
+    if foreign::is_program(head) {
+        return refuse(
+            "a program of Windows or UEFI",
+            "the image itself is another file: name that one; `--kind raw` takes this one as a raw disk",
+        );
     }
     Ok(Seen::Plain(Content::Raw))
 }
@@ -211,11 +223,11 @@ pub(crate) fn ends_as_vhd(file: &File) -> bool {
     file.read_exact_at(&mut footer, start).is_ok() && is_fixed_vhd(&footer, start)
 }
 
-/// Whether a file ends as a DMG of macOS does.
-pub(super) fn is_dmg(file: &File) -> bool {
+/// What a file is by its end, and what to do; none if it may be an image.
+pub(super) fn foreign_by_end(file: &File) -> Option<(&'static str, &'static str)> {
     let mut trailer = [0; FOOTER];
     let start = file.metadata().ok().filter(std::fs::Metadata::is_file).and_then(|m| m.len().checked_sub(FOOTER as u64));
-    start.is_some_and(|start| file.read_exact_at(&mut trailer, start).is_ok()) && foreign::is_dmg(&trailer)
+    start.filter(|start| file.read_exact_at(&mut trailer, *start).is_ok()).and_then(|_| foreign::by_end(&trailer))
 }
 
 /// Checks Microsoft's footer of a disk of `length` bytes: signature, type "fixed", size, and checksum.

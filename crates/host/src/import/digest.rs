@@ -66,7 +66,11 @@ pub(crate) fn compare(wanted: &Hash, hex: &str, of: &str) -> Result<()> {
         .on(of)
         .because(format!("expected {}", wanted.hex))
         .because(format!("actual   {hex}"))
-        .hint("the download was deleted; the file was changed in transit, or the hash is of another release"))
+        .hint(if of.contains("://") {
+            "the download was deleted; the file was changed in transit, or the hash is of another release"
+        } else {
+            "the file was changed, or the hash is of another release"
+        }))
 }
 
 /// A SHA-256 computed in a separate thread.

@@ -18,7 +18,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use ureq::http::{HeaderMap, Response, StatusCode};
+use ureq::http::{HeaderMap, Response, StatusCode, Version};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Error};
@@ -45,6 +45,11 @@ const WAITS: u32 = 5;
 /// Longest wait for a busy server in seconds, and the wait if it states none.
 const LONGEST: u64 = 120;
 const USUAL: u64 = 5;
+
+/// Whether the answer is that the server is busy, so that waiting helps.
+fn is_busy(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
 
 /// The number of seconds that the server requests to wait: a number, or a time (RFC 9110, 10.2.3) relative to the server's own
 /// clock.
@@ -155,10 +160,19 @@ impl Http {
 
     /// The file name that the server states, if any, and the address after all redirects.
     pub(super) fn look(&self) -> Result<(Option<String>, String)> {
-        let (mut response, mut at) = self.follow(true, 0, None)?;
+        let mut waits = 0;
+        let mut patient = |head: bool| loop {
+            let (response, at) = self.follow(head, 0, None)?;
+            if !is_busy(response.status()) || waits == WAITS {
+                return Ok::<_, Problem>((response, at));
+            }
+            waits += 1;
+            self.wait(after(response.headers()));
+        };
+        let (mut response, mut at) = patient(true)?;
         // Some servers refuse HEAD but accept GET.
         if !response.status().is_success() {
-            (response, at) = self.follow(false, 0, None)?;
+            (response, at) = patient(false)?;
         }
         if !response.status().is_success() {
             return Err(refused(response.status(), &self.address));
@@ -214,7 +228,7 @@ impl Remote for Http {
         let length = body.content_length();
         let (begins, total) = match head.status {
             StatusCode::OK => (0, length),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if self.waits < WAITS => {
+            status if is_busy(status) && self.waits < WAITS => {
                 self.waits += 1;
                 self.wait(after(&head.headers));
                 return self.open(from, validator);
@@ -227,6 +241,13 @@ impl Remote for Http {
             StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => return self.open(0, None),
             status => return Err(refused(status, &self.address)),
         };
+        if head.version < Version::HTTP_11 && head.headers.contains_key("transfer-encoding") {
+            let shown = printable(&public(&self.address), 300);
+            return Err(Problem::failed(format!("the server sends `{shown}` in chunks by HTTP/1.0, which has none"))
+                .on(&shown)
+                .because("nothing states where the file in the answer begins and ends")
+                .hint(hints::ANOTHER));
+        }
         let coding = head.headers.get("content-encoding").and_then(|v| v.to_str().ok()).unwrap_or("identity");
         let packed = [".gz", ".tgz", ".xz", ".zst", ".bz2"]
             .iter()

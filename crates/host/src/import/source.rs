@@ -3,7 +3,7 @@
 //! Not here: servers (`http`, `ftp`), resuming interrupted transfers (`fetch`).
 
 use super::chunks::{PIECE, Piece, fill, problem};
-use super::content::{ends_as_vhd, is_dmg};
+use super::content::{ends_as_vhd, foreign_by_end};
 use super::digest::{Hasher, stops};
 use super::fetch::{Fetch, Status};
 use super::open::{At, is_private, regular};
@@ -73,10 +73,8 @@ pub(super) fn open(order: &Order, part: Option<&str>, stop: &Arc<AtomicBool>, ch
             let file = Arc::new(file);
             status.total.store(meta.len(), Ordering::SeqCst);
             vhd = ends_as_vhd(&file);
-            if is_dmg(&file) && !order.raw {
-                return Err(Problem::usage(format!("`{shown}` is a DMG image of macOS, not a disk, an ISO or firmware"))
-                    .on(&shown)
-                    .hint("convert it: `dmg2img IMAGE DISK.img`, and import that"));
+            if let Some((what, hint)) = foreign_by_end(&file).filter(|_| !order.raw) {
+                return Err(Problem::usage(format!("`{shown}` is {what}, not a disk, an ISO or firmware")).on(&shown).hint(hint));
             }
             // If others can write to the file, what was hashed is copied, and the copy is used.
             direct = is_private(&meta).then(|| file.clone());

@@ -11,6 +11,7 @@ use chyves_core::error::{Code, Kind, Problem, Result};
 use chyves_core::image::{Hash, Order, Source, checksums};
 use chyves_core::value::printable;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// Size limit of lists, signatures and keys, in bytes.
 const SMALL: u64 = 4 << 20;
@@ -46,7 +47,10 @@ pub(super) fn wanted(order: &Order, scratch: &str) -> Result<Wanted> {
         };
         let list = checksums::text(&list);
         let own = order.source.file_name();
-        let names: Vec<&str> = [own.as_deref(), order.alias.as_deref(), order.named.as_deref()].into_iter().flatten().collect();
+        // A link is looked up by the name of its file, too.
+        let real = if let Source::File(path) = &order.source { crate::hostfs::own::real(Path::new(path)) } else { PathBuf::new() };
+        let real = real.file_name().and_then(|name| name.to_str());
+        let names: Vec<&str> = [own.as_deref(), real, order.alias.as_deref(), order.named.as_deref()].into_iter().flatten().collect();
         if names.is_empty() {
             return Err(Problem::usage(format!("`{source}` has no name to look up in a list")).hint("give its hash with --hash"));
         }

@@ -16,14 +16,20 @@ pub fn mark(path: &Path, at: u64, mark: &str) {
 }
 
 /// Every dataset that a case has made or changed, on both pools where there is another: all but the bystander's and chyves' own.
-pub(super) fn datasets(host: &Host, snapshots: bool) -> Vec<String> {
-    let kind = if snapshots { "snapshot" } else { "filesystem" };
+/// Each with these properties, by one call.
+fn listed(host: &Host, kind: &str, properties: &str) -> Vec<Vec<String>> {
     let roots = [format!("{}/chyves", host.pool), format!("{}b/chyves", host.pool)];
     // The absence of the second is no reason to look at none.
-    let listed = host.command("zfs").args(["list", "-H", "-r", "-o", "name", "-t", kind]).args(roots).output().unwrap().stdout;
-    let listed = String::from_utf8_lossy(&listed);
-    let inner = |n: &&str| (n.contains("/guests/") || n.contains("/trash/") || n.contains("-aside")) && !n.contains("/guests/other");
-    listed.lines().filter(inner).map(str::to_owned).collect()
+    let listed = host.command("zfs").args(["list", "-H", "-r", "-o", properties, "-t", kind]).args(roots).output().unwrap().stdout;
+    let inner = |n: &str| (n.contains("/guests/") || n.contains("/trash/") || n.contains("-aside")) && !n.contains("/guests/other");
+    let rows =
+        String::from_utf8_lossy(&listed).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect::<Vec<Vec<String>>>();
+    rows.into_iter().filter(|row| inner(&row[0])).collect()
+}
+
+/// The names of those file systems.
+pub(super) fn datasets(host: &Host) -> Vec<String> {
+    listed(host, "filesystem", "name").into_iter().map(|mut row| row.remove(0)).collect()
 }
 
 /// The marks that can be found: in the files of all guests and of the trash, and beside the pool; where one of the wanted is
@@ -31,20 +37,26 @@ pub(super) fn datasets(host: &Host, snapshots: bool) -> Vec<String> {
 pub(super) fn marks(host: &Host, name: &str, wanted: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
     let mut found = BTreeSet::new();
     search(&host.work(), &mut found);
-    for dataset in datasets(host, false) {
+    let mut places = listed(host, "filesystem", "name,mounted,mountpoint");
+    // Those that are not mounted cost two calls each, and are looked at only while something is not found.
+    places.sort_by_key(|place| place[1] != "yes");
+    for place in &places {
+        let (dataset, mounted) = (&place[0], place[1] == "yes");
+        if !mounted && !wanted.is_empty() && wanted.is_subset(&found) {
+            return found;
+        }
         // One that cannot be mounted where it is looked at through a clone of a snapshot of it.
-        let mounted = host.zfs_get("mounted", &dataset) == "yes";
-        if mounted || host.command("zfs").args(["mount", &dataset]).output().unwrap().status.success() {
-            search(&host.open_path(host.zfs_get("mountpoint", &dataset)), &mut found);
+        if mounted || host.command("zfs").args(["mount", dataset]).output().unwrap().status.success() {
+            search(&host.open_path(&place[2]), &mut found);
             if !mounted {
-                host.sh("zfs", &["unmount", &dataset]);
+                host.sh("zfs", &["unmount", dataset]);
             }
         }
     }
     if wanted.is_subset(&found) {
         return found;
     }
-    for snapshot in datasets(host, true) {
+    for snapshot in listed(host, "snapshot", "name").into_iter().map(|mut row| row.remove(0)) {
         let clone = format!("{}/look-{name}", host.pool);
         if host.command("zfs").args(["clone", &snapshot, &clone]).output().unwrap().status.success() {
             search(&host.open_path(host.zfs_get("mountpoint", &clone)), &mut found);

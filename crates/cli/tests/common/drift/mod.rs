@@ -252,7 +252,7 @@ fn bystander(host: &Host) -> Vec<(String, String)> {
 /// Takes away what a case has left.
 fn clear(host: &Host, name: &str) {
     let _ = host.chyves("repair --yes");
-    for dataset in [marks::datasets(host, false), vec![format!("{}/{name}-aside", host.pool)]].concat().iter().rev() {
+    for dataset in [marks::datasets(host), vec![format!("{}/{name}-aside", host.pool)]].concat().iter().rev() {
         let _ = host.command("zfs").args(["destroy", "-r", dataset]).output().unwrap();
     }
     for entry in std::fs::read_dir(host.work()).unwrap().flatten() {
