@@ -29,7 +29,7 @@ fn those_with_a_number_start_with_the_host_and_the_highest_first() {
     // One that can't be started keeps none of the others from it.
     host.in_folder("early2", |folder| std::fs::remove_file(folder.join("disk0.raw")).unwrap());
     let started = host.chyves("start --boot").ends(6).says("early2").says("disk0.raw");
-    assert!(started.err.contains("1 of 3 guests could not be done"), "{}", started.err);
+    assert!(started.err.contains("1 of 3 guests failed"), "{}", started.err);
     let states = host.ok("list -H -o name,state").out;
     assert_eq!(states, "early\trunning\nearly2\tstopped\nlate\trunning\nnever\tstopped\nstrange\tforeign\n");
     host.chyves("start --boot").ends(6).says("early is already running");

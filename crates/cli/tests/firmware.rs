@@ -203,7 +203,7 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     let all = host.ok("info web2").shows("firmware", "gone").says("missing:").says("no firmware image is called `gone`");
     assert_eq!(all.out.matches("missing:").count(), 1);
     let info = host.ok("info web2 --json").json();
-    assert!(info[0]["missing-firmware"].to_string().contains("`gone`"), "{info}");
+    assert!(info[0]["missing_firmware"].to_string().contains("`gone`"), "{info}");
     for line in ["list", "get web2 all", "disk list web2", "snapshot web2@a", "image list"] {
         host.ok(line);
     }

@@ -56,12 +56,12 @@ fn what_waits_for_a_restart_is_shown_beside_what_runs() {
         .says("disk1 (raw) is added at the next start or reboot")
         .is_silent_of("notes 1");
     let json = host.ok("info web01 --json").json();
-    assert_eq!(json[0]["memory"], 64 << 20);
+    assert_eq!(json[0]["ram"], 64 << 20);
     // How it runs was chosen for it.
     let accel = json[0]["accel"].as_str().unwrap();
     host.ok("info web01").says(&format!("{accel} (auto)"));
     assert!(["kvm", "tcg"].contains(&accel) && json[0]["auto"] == serde_json::json!(["accel"]), "{json}");
-    assert_eq!(json[0]["processors"], 1);
+    assert_eq!(json[0]["cpu"], 1);
     let ram = json[0]["pending"].as_array().unwrap().iter().find(|p| p["property"] == "ram").unwrap();
     assert_eq!((&ram["running"], &ram["next"], &ram["waits_for"]), (&"64M".into(), &"1G".into(), &"next-start-or-reboot".into()));
     // A guest that is not running has nothing that waits.

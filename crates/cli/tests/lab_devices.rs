@@ -101,7 +101,7 @@ fn thirty_devices_at_once() {
         host.ok("-v start web01 -q");
         // The address of the display is reported.
         let info = host.ok("info web01 --json").json();
-        let (at, secret) = (info[0]["vnc"].as_str().unwrap(), info[0]["vnc-secret"].as_str().unwrap());
+        let (at, secret) = (info[0]["vnc"].as_str().unwrap(), info[0]["vnc_secret"].as_str().unwrap());
         assert!(at.starts_with("127.0.0.1:59") && std::fs::metadata(host.open_path(secret)).is_ok(), "{at} {secret}");
         host.ok("stop web01 --now");
     }

@@ -26,7 +26,7 @@ fn a_bhyve_sees_its_own_files_and_nodes_only() {
         started.says(&format!("+ jexec {jail} bhyve -c "));
         assert_eq!(host.sh("jls", &[]).trim(), jail);
         assert_eq!(confinement(&host), format!("full (the jail {jail}, and Capsicum)"));
-        assert_eq!(host.ok("info web01 --json").json()[0]["rctl-subject"], format!("jail:{jail}"));
+        assert_eq!(host.ok("info web01 --json").json()[0]["rctl_subject"], format!("jail:{jail}"));
         // A probe in bhyve's place opens another file, node and VM of the host in vain.
         let other = host.work().join("other.raw");
         std::fs::File::create(&other).unwrap().set_len(1 << 20).unwrap();

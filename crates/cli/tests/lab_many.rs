@@ -19,7 +19,7 @@ fn many_start_side_by_side_and_each_is_reported() {
     host.ok(&format!("create {} --image tiny --ram 32M", names.join(",")));
     // One of them can't: that is told, and the others run.
     host.ok("set g05 net0.bridge=lan");
-    let answer = host.chyves("start all").ends(6).says(&format!("1 of {MANY} guests could not be done")).says("there is no bridge `lan`");
+    let answer = host.chyves("start all").ends(6).says(&format!("1 of {MANY} guests failed")).says("there is no bridge `lan`");
     for name in names.iter().filter(|n| *n != "g05") {
         assert!(answer.err.contains(&format!("{name}: running (pid ")), "{name} is not reported: {}", answer.err);
         assert_eq!(host.state(name), "running");

@@ -18,7 +18,7 @@ fn host(test: &str, settings: &[&str]) -> Option<(Host, String)> {
 }
 
 fn opened(host: &Host) -> String {
-    host.ok("info web01 --json").json()[0]["opened-files"].as_str().unwrap().to_owned()
+    host.ok("info web01 --json").json()[0]["opened_files"].as_str().unwrap().to_owned()
 }
 
 #[test]

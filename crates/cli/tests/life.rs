@@ -243,7 +243,7 @@ fn many_start_side_by_side_and_each_is_told() {
     let alone = calls("start g00");
     host.ok("stop g00");
 
-    let all = host.chyves("start all").ends(6).says("1 of 20 guests could not be done").says("g07: `g07` did not start");
+    let all = host.chyves("start all").ends(6).says("1 of 20 guests failed").says("g07: `g07` did not start");
     for name in names.iter().filter(|n| *n != "g07") {
         assert!(all.err.contains(&format!("{name}: running (pid ")), "{name} in {}", all.err);
         assert_eq!(host.state(name), "running");

@@ -92,7 +92,7 @@ fn several_guests_by_commas_blanks_and_all() {
     $ chyves snapshot db@x,web01@x,web02@x
     db: snapshot db@x taken
     web02: snapshot web02@x taken
-    error: 1 of 3 guests could not be done
+    error: 1 of 3 guests failed
       because: web01: `web01` has a snapshot called `x` already
       hint: choose another name, or `chyves snapshot delete web01@x` first
     [exit status: 6]
@@ -135,7 +135,7 @@ fn every_command_answers_in_json() {
     let (machine, supervisor) = host.pids("web01");
     assert_eq!(at("info web01 --json", "/0/pid"), machine);
     assert!(host.processes().iter().any(|p| p.pid == supervisor));
-    assert_eq!(at("start web01 --json", ""), serde_json::json!([]), "nothing to do");
+    assert_eq!(at("start web01 --json", "/0/done"), "unchanged");
     assert_eq!(at("snapshot web01@live --json", "/0/snapshot"), "live");
     assert_eq!(at("snapshot list web01 --json", "/0/live"), true);
     assert_eq!(at("stop web01 --json", "/0/object"), "web01");

@@ -78,6 +78,8 @@ pub enum State {
     Crashed,
     /// Not running; it belongs to another host or was received.
     Foreign,
+    /// It is marked as a guest and cannot be used as one, because its UUID is missing or damaged, for example.
+    Unusable,
 }
 
 impl State {
@@ -99,7 +101,7 @@ impl State {
     pub const fn is_alive(self) -> bool {
         match self {
             Self::Starting | Self::Running | Self::Paused | Self::Stopping | Self::Orphaned => true,
-            Self::Stopped | Self::Crashed | Self::Foreign => false,
+            Self::Stopped | Self::Crashed | Self::Foreign | Self::Unusable => false,
         }
     }
 
@@ -114,6 +116,7 @@ impl State {
             Self::Orphaned => "orphaned",
             Self::Crashed => "crashed",
             Self::Foreign => "foreign",
+            Self::Unusable => "unusable",
         }
     }
 }

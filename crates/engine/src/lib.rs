@@ -38,6 +38,7 @@ mod operation;
 mod places;
 pub mod present;
 mod reverts;
+mod runs;
 pub mod schema;
 mod several;
 mod sizes;

@@ -60,7 +60,7 @@ impl<A> Outcome<A> {
 }
 
 impl<D: Clone> Outcome<Vec<Each<D>>> {
-    /// The results of several objects, and the summary of the failures: "guests could not be done". An object without a result
+    /// The results of several objects, and the summary of the failures: "guests failed". An object without a result
     /// needed no change, or its plan was only shown.
     pub fn each(results: Results<Option<D>>, failed: &str) -> Self {
         let total = results.len();
@@ -160,6 +160,6 @@ impl<T: OnGuests> Operation for T {
             let applied = engine.carry_out(world, &plan, guest.name.as_str())?;
             Ok(applied.and_then(|applied| self.done(&shared, guest, &plan, &applied)))
         })?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }

@@ -3,8 +3,9 @@
 
 use crate::Engine;
 use chyves_core::action::Action;
+use chyves_core::device::{SerialEnd, parse_serial_end};
 use chyves_core::error::{Code, Problem, Result};
-use chyves_core::guest::{Guest, RunState};
+use chyves_core::guest::{Guest, RunState, Spec};
 use chyves_core::image::Image;
 use chyves_core::launch::Launch;
 use chyves_core::plan::drives::Drive;
@@ -210,7 +211,7 @@ fn request(engine: &Engine, world: &World, guest: &Guest, occasion: Occasion, dr
         None => plan::revert::wanted(guest, &spec.revert, occasion).map(|_| None)?,
     };
     let (vnc_port, claim) = match &spec.screen {
-        Some(screen) if screen.port == 0 => vnc_port(engine, guest, screen.address, occasion)?,
+        Some(screen) if screen.port == 0 => vnc_port(engine, guest, (screen.address, &serial_ports(&spec)), occasion)?,
         Some(_) | None => (0, None),
     };
     // A guest that already runs is not started, and on another host nothing can be claimed.
@@ -223,19 +224,25 @@ fn request(engine: &Engine, world: &World, guest: &Guest, occasion: Occasion, dr
     Ok((Request { fresh: Fresh { vnc_port, secret, ruleset }, occasion, drives, snapshots, network: None }, (claim, claimed)))
 }
 
+/// The TCP ports that a guest's serial ports listen on, whatever the address: they are not open before the guest runs.
+fn serial_ports(spec: &Spec) -> Vec<u16> {
+    let port = |(_, text): &(u16, String)| if let Ok(SerialEnd::Tcp(at)) = parse_serial_end(text) { Some(at.port()) } else { None };
+    spec.serial.iter().filter_map(port).collect()
+}
+
 /// Chooses a port for a guest's display. A guest that reboots keeps its port.
-fn vnc_port(engine: &Engine, guest: &Guest, address: IpAddr, occasion: Occasion) -> Result<(u16, Option<Lock>)> {
+fn vnc_port(engine: &Engine, guest: &Guest, (address, but): (IpAddr, &[u16]), occasion: Occasion) -> Result<(u16, Option<Lock>)> {
     if occasion != Occasion::Start {
         let record = engine.runtime.observe(guest.uuid, &guest.dataset)?.record;
-        let last = record.and_then(|record| record.launch.screen).filter(|screen| screen.ip() == address);
+        let last = record.and_then(|record| record.launch.screen).filter(|screen| screen.ip() == address && !but.contains(&screen.port()));
         if let Some(last) = last {
             return Ok((last.port(), None));
         }
     }
     if engine.dry_run || engine.facts.is_some() {
-        return Ok((ports::free_vnc(address)?, None));
+        return Ok((ports::free_vnc(address, but)?, None));
     }
-    ports::claim_vnc(&engine.runtime, address, &engine.typed).map(|(port, claim)| (port, Some(claim)))
+    ports::claim_vnc(&engine.runtime, address, but, &engine.typed).map(|(port, claim)| (port, Some(claim)))
 }
 
 /// Observes the host's networks if the guest's NICs need them, and locks them. Those of another host cannot be observed.

@@ -14,21 +14,21 @@ use std::time::Duration;
 /// The ports that are tried.
 const VNC: Range<u16> = 5900..6000;
 
-/// The first free VNC port on an address, from 5900. Nothing is claimed: for a dry run.
+/// The first free VNC port on an address, from 5900, that is not one of `but`. Nothing is claimed: for a dry run.
 ///
 /// # Errors
 /// None of the hundred ports is free, or the address is not one of this host.
-pub fn free_vnc(address: IpAddr) -> Result<u16> {
-    first(address, |_| Ok(Some(()))).map(|(port, ())| port)
+pub fn free_vnc(address: IpAddr, but: &[u16]) -> Result<u16> {
+    first(address, but, |_| Ok(Some(()))).map(|(port, ())| port)
 }
 
-/// The first free and unclaimed VNC port on an address, from 5900. It is claimed for as long as the lock is held. `command` is
+/// The first free and unclaimed VNC port on an address, from 5900, that is not one of `but`. It is claimed for as long as the lock is held. `command` is
 /// shown to other commands that wait for it.
 ///
 /// # Errors
 /// As [`free_vnc`], or the runtime folder cannot be written.
-pub fn claim_vnc(rt: &Runtime, address: IpAddr, command: &str) -> Result<(u16, Lock)> {
-    let (port, mut lock) = first(address, |port| match rt.lock_named(&name(port), Duration::ZERO, command) {
+pub fn claim_vnc(rt: &Runtime, address: IpAddr, but: &[u16], command: &str) -> Result<(u16, Lock)> {
+    let (port, mut lock) = first(address, but, |port| match rt.lock_named(&name(port), Duration::ZERO, command) {
         Ok(lock) => Ok(Some(lock)),
         Err(problem) if problem.code == Kind::NotNow => Ok(None),
         Err(problem) => Err(problem),
@@ -49,8 +49,8 @@ fn name(port: u16) -> String {
 }
 
 /// The first port that can be claimed and then bound.
-fn first<T>(address: IpAddr, claim: impl Fn(u16) -> Result<Option<T>>) -> Result<(u16, T)> {
-    for port in VNC {
+fn first<T>(address: IpAddr, but: &[u16], claim: impl Fn(u16) -> Result<Option<T>>) -> Result<(u16, T)> {
+    for port in VNC.filter(|port| !but.contains(port)) {
         let Some(claimed) = claim(port)? else { continue };
         match TcpListener::bind((address, port)) {
             Ok(_) => return Ok((port, claimed)),
@@ -73,9 +73,12 @@ mod tests {
     #[test]
     fn a_taken_port_is_passed_over() {
         let address: IpAddr = "127.0.0.1".parse().unwrap();
-        let first = free_vnc(address).unwrap();
+        let first = free_vnc(address, &[]).unwrap();
         let _taken = TcpListener::bind((address, first)).unwrap();
-        assert_ne!(free_vnc(address).unwrap(), first);
+        let second = free_vnc(address, &[]).unwrap();
+        assert_ne!(second, first);
+        // A serial port of the same guest will listen there.
+        assert!(![first, second].contains(&free_vnc(address, &[second]).unwrap()));
     }
 
     #[test]
@@ -83,12 +86,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let rt = Runtime::at(temp.path().join("run"));
         let address: IpAddr = "127.0.0.1".parse().unwrap();
-        let (one, chosen) = claim_vnc(&rt, address, "chyves start a").unwrap();
-        let (two, other) = claim_vnc(&rt, address, "chyves start b").unwrap();
+        let (one, chosen) = claim_vnc(&rt, address, &[], "chyves start a").unwrap();
+        let (two, other) = claim_vnc(&rt, address, &[], "chyves start b").unwrap();
         assert_ne!(one, two);
         let kept = keep_vnc(&rt, one, "a supervisor").unwrap();
         drop((chosen, other));
-        let (three, again) = claim_vnc(&rt, address, "chyves start c").unwrap();
+        let (three, again) = claim_vnc(&rt, address, &[], "chyves start c").unwrap();
         assert_ne!(three, one, "its hypervisor may be between two lives");
         drop((kept, again));
         assert_eq!(std::fs::read_dir(rt.root().join("locks")).unwrap().count(), 0);

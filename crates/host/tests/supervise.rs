@@ -129,7 +129,8 @@ fn a_machine_that_dies_at_once_says_why_and_leaves_nothing() {
     assert_eq!(problem.code, Kind::Failed);
     assert_eq!(problem.message, "`tiny` did not start: the hypervisor ended with status 1");
     assert!(problem.causes[0].contains("'no-such-device' is not a valid device model name"), "{problem:?}");
-    assert!(problem.hints[0].ends_with("-device no-such-device"), "{problem:?}");
+    // Its command line is too long to be read in an error.
+    assert_eq!(problem.hints[0], "`chyves start tiny --dry-run` shows the command");
     assert!(marker.exists());
     guest.is_gone();
 }

@@ -11,7 +11,7 @@ use chyves_core::plan::disk::found;
 use chyves_core::plan::disk::resize::NewSize;
 use chyves_core::value::{DiskSize, Size};
 use chyves_engine::answer::{self, Assignment};
-use chyves_engine::op::{Disk, DiskAdd, DiskChange, DiskChangeKind, DiskFrom, DiskList, DiskState};
+use chyves_engine::op::{Disk, DiskAdd, DiskChange, DiskChangeKind, DiskFrom, DiskList, DiskState, DiskWord};
 use serde_json::json;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -165,15 +165,19 @@ fn change(session: &Session, guests: &str, disk: Option<u16>, change: DiskChange
     let request = DiskChange { guests: Targets::parse(&[guests])?, disk, change };
     let outcome = session.run(&request)?;
     session.show_each(outcome, |changed| {
+        // A note has reported what needed no change.
+        if changed.done == DiskWord::Unchanged {
+            return None;
+        }
         let said = match &request.change {
             DiskChangeKind::Resize { .. } | DiskChangeKind::Grow { .. } => resized(changed.from.zip(changed.to)),
             DiskChangeKind::Set { .. } => "set".to_owned(),
             DiskChangeKind::Renumber { to } => format!("renumbered to disk{to}"),
-            DiskChangeKind::Sync => return "the settings record its disks as they are".to_owned(),
+            DiskChangeKind::Sync => return Some("the settings record its disks as they are".to_owned()),
             DiskChangeKind::Remove => "removed".to_owned(),
             DiskChangeKind::Forget => "forgotten".to_owned(),
         };
-        format!("disk{} {said}", changed.disk.unwrap_or(0))
+        Some(format!("disk{} {said}", changed.disk.unwrap_or(0)))
     })
 }
 

@@ -63,7 +63,7 @@ fn shown(guest: &GuestFacts) -> Result<Value> {
             answer::Value::Text(text) => text.clone(),
         })
     };
-    let memory = match &guest.memory {
+    let memory = match &guest.ram {
         Some(answer::Value::Number(bytes)) => Some(Size::bytes(*bytes).to_string()),
         other => text(other),
     };
@@ -75,7 +75,7 @@ fn shown(guest: &GuestFacts) -> Result<Value> {
     put("uuid", json!(guest.uuid));
     put("dataset", json!(guest.dataset));
     put("used", json!(Size::bytes(guest.used).human()));
-    put("processors", json!(setting(keys::CPU, text(&guest.processors))));
+    put("processors", json!(setting(keys::CPU, text(&guest.cpu))));
     put("memory", json!(setting(keys::RAM, memory)));
     put("loader", json!(setting(keys::LOADER, guest.loader.clone())));
     put("pending", guest.pending.iter().filter(|change| !is_beside(change)).map(|change| json!({ "change": change.words() })).collect());
@@ -91,7 +91,7 @@ fn shown(guest: &GuestFacts) -> Result<Value> {
         ("invalid", guest.invalid.as_ref().map(|failure| with_hints(&failure.0))),
         ("firmware", auto("firmware", &guest.firmware)),
         ("accel", auto("accel", &guest.accel)),
-        ("ci-reader", auto("ci-reader", &guest.ci_reader)),
+        ("ci-reader", auto("ci_reader", &guest.ci_reader)),
         ("missing", guest.missing_firmware.as_ref().map(|failure| why(&failure.0))),
         ("crash", guest.crash.clone()),
         ("logs", logs),

@@ -20,9 +20,10 @@ pub(crate) const NOUNS: [&str; 8] = ["guests", "properties", "images", "iso", "f
 ///
 /// Names of guests instead of a noun list these guests: `chyves list web01 web02`.
 ///
-/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, addresses, and every property. A property instead
-/// of a noun lists it for all guests: `chyves list ram`. For a running guest the present settings are shown; the column pending, if
-/// not empty, has those that take effect at its next start or reboot. The column addresses has
+/// The columns are name, state, used, pool, dataset, uuid, group, origin, foreign, pending, invalid, addresses, and every property. A property
+/// instead of a noun lists it for all guests: `chyves list ram`. For a running guest the present settings are shown; the column pending,
+/// if not empty, has those that take effect at its next start or reboot. The column invalid, if not empty, has why a guest cannot be used,
+/// or which of the listed settings has a value that is not allowed. The column addresses has
 /// its leases from chyves' own DHCP server (bridge settings nat and dhcp). The size of a disk is what its file or volume has, with
 /// what is recorded where both differ; of a guest whose file system is not mounted it is what is recorded.
 #[derive(Debug, clap::Args)]
@@ -80,11 +81,12 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets)
     for name in &mut columns {
         *name = column(name)?;
     }
-    // By default the column is shown only if it is not empty; in JSON always.
+    // By default these columns are shown only if they are not empty; in JSON always.
     let maybe_pending = args.columns.is_empty() && usual == USUAL;
     if maybe_pending {
         columns.insert(shown, "pending".to_owned());
-        shown += 1;
+        columns.insert(shown + 1, "invalid".to_owned());
+        shown += 2;
     }
     let request = GuestList { guests: targets.clone(), columns };
     let outcome = session.run(&request)?;
@@ -92,6 +94,9 @@ fn guests(session: &Session, args: &ListArgs, usual: &[&str], targets: &Targets)
     let mut chosen = request.columns[..shown.min(request.columns.len())].to_vec();
     if maybe_pending && !session.ui.json && rows.iter().all(|row| row.pending.as_ref().is_none_or(Vec::is_empty)) {
         chosen.retain(|column| column != "pending");
+    }
+    if maybe_pending && !session.ui.json && rows.iter().all(|row| row.invalid.as_ref().is_none_or(Option::is_none)) {
+        chosen.retain(|column| column != "invalid");
     }
     let names: Vec<&str> = request.columns.iter().map(String::as_str).collect();
     let table = Table::of(&names, &rows, |row| names.iter().map(|column| guest_cell(row, column)).collect());
@@ -119,6 +124,7 @@ fn guest_cell(row: &GuestRow, column: &str) -> Cell {
             let all: Vec<String> = row.pending.iter().flatten().map(Change::short).collect();
             if all.is_empty() { Cell::none() } else { Cell::text(all.join(", ")) }
         }
+        "invalid" => Cell::maybe(row.invalid.iter().flatten().next().map(|failure| failure.0.to_string())),
         "addresses" => {
             let all: Vec<String> = row.addresses.iter().flatten().map(|known| known.address.to_string()).collect();
             if all.is_empty() { Cell::none() } else { Cell::text(all.join(",")) }

@@ -5,7 +5,7 @@ use crate::targets::Targets;
 use chyves_core::error::{Problem, Result};
 use chyves_core::property;
 use chyves_engine::answer::Assignment;
-use chyves_engine::op::{GuestSet, HostSet, HostSettings};
+use chyves_engine::op::{ChangedWord, GuestSet, HostSet, HostSettings};
 
 /// Change settings of guests, of `defaults`, or of the host (`global`)
 ///
@@ -42,7 +42,8 @@ pub(crate) fn unset(session: &Session, args: &UnsetArgs) -> Result<()> {
         let all_known = word.split(',').all(|key| property::find(key).is_ok());
         if all_known || index + 1 == rest.len() || !unset.is_empty() {
             for key in word.split(',') {
-                unset.push(property::find(key)?.key);
+                // A name that no property has may have come with a stream, and can be removed.
+                unset.push(property::find(key).map_or_else(|_| key.to_owned(), |known| known.key));
             }
         } else {
             guests.push(word);
@@ -62,8 +63,12 @@ fn change(session: &Session, words: &[&String], set: Vec<Assignment>, unset: Vec
     };
     if let Some(of) = of {
         let outcome = session.run(&HostSet { of, set, unset })?;
-        return session.show_all(outcome, |changed| Some((changed.object.word().to_owned(), "set".to_owned())));
+        // One line, however many pools have the settings.
+        let first = outcome.answer.iter().flatten().find(|changed| changed.done != ChangedWord::Unchanged).map(|one| one.object.clone());
+        let said = |object: &str| (first.as_deref() == Some(object)).then(|| (of.word().to_owned(), "set".to_owned()));
+        return session.show_all(outcome, |changed| said(&changed.object));
     }
     let outcome = session.run(&GuestSet { guests: Targets::parse(words)?, set, unset })?;
-    session.show_each(outcome, |changed| changed.done.word().to_owned())
+    // A note has reported what needed no change.
+    session.show_each(outcome, |changed| (changed.done != ChangedWord::Unchanged).then(|| changed.done.word().to_owned()))
 }

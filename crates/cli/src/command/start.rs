@@ -10,7 +10,7 @@ use chyves_core::plan::start::Occasion;
 use chyves_core::value::{Dataset, GuestName, ImageName};
 use chyves_engine::answer::Single;
 use chyves_engine::foreground::Foreground;
-use chyves_engine::op::{GuestStart, Started, Starting};
+use chyves_engine::op::{GuestStart, Started, StartedWord, Starting};
 use chyves_engine::start::again;
 use chyves_host::network;
 use chyves_host::shared_mounts;
@@ -57,11 +57,13 @@ fn started(session: &Session, request: &GuestStart) -> Result<()> {
     let outcome = session.run(request)?;
     let quiet = session.ui.volume == Volume::Quiet && !session.ui.json;
     for each in outcome.answer.iter().flatten().filter(|_| quiet) {
-        if let Single::Done(Started { pid: Some(pid), .. }) = &each.result {
+        if let Single::Done(Started { done: StartedWord::Started, pid: Some(pid), .. }) = &each.result {
             session.ui.result(&format!("{}: running (pid {pid})", each.object));
         }
     }
     session.show_all(outcome, |each| match &each.result {
+        // A note has reported that it runs.
+        Single::Done(Started { done: StartedWord::Unchanged, .. }) => None,
         Single::Done(Started { pid: Some(pid), vnc, vnc_secret, .. }) => {
             let display = display(*vnc, vnc_secret.as_deref());
             Some((each.object.clone(), format!("running (pid {pid}); console: `chyves console {}`{display}", each.object)))

@@ -3,7 +3,7 @@
 use crate::session::Session;
 use crate::targets::Targets;
 use chyves_core::error::Result;
-use chyves_engine::op::GuestStop;
+use chyves_engine::op::{GuestStop, StoppedWord};
 
 /// Power guests off
 ///
@@ -28,5 +28,6 @@ pub(crate) struct Args {
 pub(crate) fn run(session: &Session, args: &Args) -> Result<()> {
     let timeout = if args.now { Some(0) } else { args.timeout };
     let outcome = session.run(&GuestStop { guests: Targets::parse(&args.guests)?, force: args.force || args.now, timeout })?;
-    session.show_each(outcome, |stopped| stopped.message.clone())
+    // A note has reported which were off.
+    session.show_each(outcome, |stopped| (stopped.done == StoppedWord::Stopped).then(|| stopped.message.clone()))
 }

@@ -28,9 +28,13 @@ impl std::ops::Deref for Session {
 
 impl Session {
     /// Prints the results of several objects, each in the words of `said`.
-    pub(crate) fn show_each<D: Serialize>(&self, outcome: Outcome<Vec<Each<D>>>, said: impl Fn(&D) -> String) -> Result<()> {
+    pub(crate) fn show_each<D: Serialize, S: Into<Option<String>>>(
+        &self,
+        outcome: Outcome<Vec<Each<D>>>,
+        said: impl Fn(&D) -> S,
+    ) -> Result<()> {
         let done = |each: &Each<D>| match &each.result {
-            Single::Done(done) => Some((each.object.clone(), said(done))),
+            Single::Done(done) => said(done).into().map(|said| (each.object.clone(), said)),
             Single::Failed { .. } => None,
         };
         self.show_all(outcome, done)

@@ -51,6 +51,18 @@ pub(super) fn place(world: &World, guest: &Guest, guid: u64, taken: bool) -> Res
     Ok(if taken { world.root_on(guest.root.pool())?.trash().child(format!("{}-{guid}", guest.uuid)) } else { usual })
 }
 
+/// The dataset in the trash that a plan moves a guest or a disk to; none if it destroys it, or only marks it.
+pub fn trashed_as<'p>(guest: &Guest, plan: &'p Plan) -> Option<&'p Dataset> {
+    let trash = guest.root.child("trash");
+    let target = |step: &'p Action| {
+        let (Action::Rename { to, .. } | Action::RenameVolume { to, .. } | Action::CreateDataset { dataset: to, .. }) = step else {
+            return None;
+        };
+        Some(to)
+    };
+    plan.steps.iter().filter_map(target).find(|to| to.is_within(&trash) && **to != trash)
+}
+
 /// The steps that move an unmounted guest into the trash at `to`.
 pub(super) fn into_trash(world: &World, guest: &Guest, now: &str, to: &Dataset) -> Vec<Action> {
     let mut set = vec![(keys::DELETED.to_owned(), now.to_owned()), (keys::NAME.to_owned(), guest.name.to_string())];

@@ -85,6 +85,28 @@ fn off(guest: &Guest) -> String {
     format!("or do not revert: `chyves set {} revert_to_snapshot_method=off`", guest.name)
 }
 
+/// The settings at a snapshot, if a guest can revert to it as far as they show.
+///
+/// # Errors
+/// The snapshot records none, or a disk would be lost that was added since.
+pub fn permitted<'s>(guest: &Guest, name: &SnapshotName, past: Option<&'s OwnValues>) -> Result<&'s OwnValues> {
+    let Some(past) = past else {
+        return Err(Problem::not_now(format!("cannot revert {} to @{name}: the snapshot does not record its disks", guest.name))
+            .on(format!("{}@{name}", guest.name))
+            .because("it holds no settings, and a disk that was added since would be destroyed")
+            .hint(format!("take a new one: `chyves snapshot {}@NAME`, and set it: `chyves set {0} revert_to_snapshot=NAME`", guest.name))
+            .hint(off(guest)));
+    };
+    then::has_all_disks(guest, name, past, "revert", "destroyed").map_err(|p| {
+        p.hint(format!(
+            "or take a new snapshot and revert to that: `chyves snapshot {}@NAME`, `chyves set {0} revert_to_snapshot=NAME`",
+            guest.name
+        ))
+        .hint(off(guest))
+    })?;
+    Ok(past)
+}
+
 /// Plans the reversion. `run` is the guest's runtime folder.
 ///
 /// If the snapshot is the newest one, ZFS rolls back to it. Newer snapshots are never destroyed for this: if there are any,
@@ -100,20 +122,7 @@ pub(super) fn steps(world: &World, guest: &Guest, spec: &Spec, folder: &str, run
     let newer: Vec<&str> = facts.there.iter().skip_while(|s| s.name != seen.name).skip(1).map(|s| s.name.as_str()).collect();
     // Checked before anything is reverted: a guest with some disks reverted and others not would be inconsistent.
     let volumes = volumes::all(guest, name, &facts.volumes).map_err(|p| p.hint(off.clone()))?;
-    let Some(past) = &facts.settings else {
-        return Err(Problem::not_now(format!("cannot revert {} to @{name}: the snapshot does not record its disks", guest.name))
-            .on(format!("{}@{name}", guest.name))
-            .because("it holds no settings, and a disk that was added since would be destroyed")
-            .hint(format!("take a new one: `chyves snapshot {}@NAME`, and set it: `chyves set {0} revert_to_snapshot=NAME`", guest.name))
-            .hint(off));
-    };
-    then::has_all_disks(guest, name, past, "revert", "destroyed").map_err(|p| {
-        p.hint(format!(
-            "or take a new snapshot and revert to that: `chyves snapshot {}@NAME`, `chyves set {0} revert_to_snapshot=NAME`",
-            guest.name
-        ))
-        .hint(off)
-    })?;
+    let past = permitted(guest, name, facts.settings.as_ref())?;
     // Settings keep their present values, except the sizes of disks, which are reverted with the disks.
     let settled = then::with_sizes(guest, past)?;
     let mut steps = Steps { verify: Some(Action::Verify { objects: facts.guids.clone() }), ..Steps::default() };

@@ -150,6 +150,14 @@ pub fn promote(world: &World, root: &Root, theirs: &[Guest], guids: &[Object], d
     if root.role == Role::Primary && former.is_empty() {
         return Ok(Plan::nothing(format!("{} is primary already", root.dataset.pool())));
     }
+    if root.role == Role::Offline {
+        let pool = root.dataset.pool();
+        return Err(Code::PoolOffline
+            .problem(format!("the pool `{pool}` is offline and cannot become primary"))
+            .on(pool)
+            .because("its guests would come online with it")
+            .hint(format!("bring it online first: `chyves pool online {pool}`; then `chyves pool promote {pool}`")));
+    }
     no_clash(world, root, theirs)?;
     let mut plan = Plan::default();
     plan.push(Action::Verify { objects: guids.to_vec() });

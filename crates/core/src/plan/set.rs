@@ -68,7 +68,10 @@ fn known(key: &str, scopes: &[Scope]) -> Result<property::Known> {
 
 /// The changes that the request makes to the values in `before`, without those that have no effect.
 fn differences(before: &OwnValues, request: &Request, scopes: &[Scope]) -> Result<Change> {
-    let clear = request.unset.iter().map(|key| known(key, scopes).map(|known| known.key)).collect::<Result<_>>();
+    // A name that no property has, as a stream may bring it, can be removed exactly as it is.
+    let stray = |key: &String| before.contains_key(key) && property::find(key).is_err();
+    let cleared = |key: &String| if stray(key) { Ok(key.clone()) } else { known(key, scopes).map(|known| known.key) };
+    let clear = request.unset.iter().map(cleared).collect::<Result<_>>();
     let set = request.set.iter().map(|(key, value)| typed(key, value, scopes)).collect::<Result<Vec<_>>>()?;
     let mut change = Change::typed(set, clear?);
     change.retain(|k, v| before.get(k).is_none_or(|o| o.value != v || o.received) || trust::lacks_record(before, k, v));
@@ -233,7 +236,8 @@ fn corrects(before: &OwnValues, set: &[Pair], clear: &[String]) -> bool {
 
 fn on_dataset(world: &World, on: &Dataset, before: &OwnValues, wanted: &Change) -> Plan {
     if wanted.is_empty() {
-        return Plan::nothing(format!("{on} is already set so"));
+        let what = if on.leaf() == "guests" { "the defaults of" } else { "the host's settings on" };
+        return Plan::nothing(format!("{what} {} are already set so", on.pool()));
     }
     Plan { steps: vec![change(world, on, before, wanted)], notes: Vec::new() }
 }
@@ -311,6 +315,21 @@ mod tests {
         let world = testing::world(vec![g.clone()]);
         assert!(guest(&world, &g, &set(&[("cpu_sockets", "3")])).is_err());
         assert!(guest(&world, &g, &set(&[("cpu_sockets", "3"), ("cpu", "6")])).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_no_property_has_can_be_removed() {
+        let guest = testing::guest("web01", &[("com01", "socket"), ("disk007.kind", "raw"), ("frob", "1")]);
+        let world = testing::world(vec![guest.clone()]);
+        assert!(guest.settings.numbers("com").is_empty() && guest.settings.numbers("disk").is_empty());
+        for name in ["com01", "disk007.kind", "frob"] {
+            let request = Request { set: Vec::new(), unset: vec![name.to_owned()] };
+            let plan = super::guest(&world, &guest, &request).unwrap();
+            assert!(matches!(&plan.steps[0], Action::Change { clear, .. } if *clear == [name.to_owned()]), "{:?}", plan.steps);
+        }
+        // A name that is not there is unknown, and what chyves keeps itself stays.
+        let refused = |name: &str| super::guest(&world, &guest, &Request { set: Vec::new(), unset: vec![name.to_owned()] }).is_err();
+        assert!(refused("com02") && refused("uuid"));
     }
 
     #[test]

@@ -385,7 +385,7 @@ const MOST_MEMORY: Size = Size::mib(16 << 20);
 fn memory(text: &str) -> Result<Size, BadValue> {
     let size = Size::parse_with(text, 1 << 20)?;
     if size < Size::mib(32) {
-        let bare = text.bytes().all(|b| b.is_ascii_digit()) && size.get() > 0;
+        let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && size.get() > 0;
         let meant = if bare { format!("did you mean {text}G? a bare number is megabytes, and ") } else { String::new() };
         let hint = format!("{meant}the least is 32M");
         return Err(BadValue::new(text, "is less than 32M").hint(hint));

@@ -65,6 +65,11 @@ pub struct Setting {
     pub source: Source,
 }
 
+/// The number of a device, in its only spelling: `com01` is no name of a setting, and sets nothing of com1.
+fn number(text: &str) -> Option<u16> {
+    text.parse::<u16>().ok().filter(|number| number.to_string() == text)
+}
+
 /// A guest's settings: its own values, and those of the datasets above it, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
@@ -146,7 +151,7 @@ impl Settings {
             .own
             .keys()
             .filter_map(|key| key.strip_prefix(family))
-            .filter_map(|rest| rest.split_once('.').map_or(rest, |(n, _)| n).parse().ok())
+            .filter_map(|rest| number(rest.split_once('.').map_or(rest, |(n, _)| n)))
             .collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -159,7 +164,7 @@ impl Settings {
         let mut numbers: Vec<u16> = std::iter::once(&self.own)
             .chain(self.above.iter().map(|(_, values)| values.as_ref()))
             .flat_map(|values| values.keys())
-            .filter_map(|key| key.strip_prefix(family)?.parse().ok())
+            .filter_map(|key| number(key.strip_prefix(family)?))
             .collect();
         numbers.sort_unstable();
         numbers.dedup();

@@ -88,7 +88,7 @@ impl Operation for CloudInitSet {
             let is_changed = keys_added || !documents.is_empty();
             Ok(is_changed.then_some(CloudInitChanged { done: CloudInitWord::Set, keys_added, documents }))
         })?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }
 

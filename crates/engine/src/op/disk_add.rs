@@ -107,7 +107,7 @@ impl Operation for DiskAdd {
             };
             self.add(engine, &world, guest, origin, size)
         })?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }
 

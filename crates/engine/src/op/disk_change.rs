@@ -74,6 +74,8 @@ pub struct DiskChanged {
     pub from: Option<u64>,
     /// The size in bytes that a resized disk has now; the same as before if only the record changed.
     pub to: Option<u64>,
+    /// The dataset in the trash that a removed disk is in, by which `undelete` finds it; null after other changes.
+    pub dataset: Option<String>,
 }
 
 /// What was done to a disk.
@@ -92,6 +94,8 @@ pub enum DiskWord {
     Removed,
     /// Its settings are gone.
     Forgotten,
+    /// Nothing had to be done.
+    Unchanged,
 }
 
 impl DiskChange {
@@ -164,8 +168,9 @@ impl OnGuests for DiskChange {
         }
     }
 
-    fn done(&self, (): &(), _: &Guest, plan: &Plan, _: &Applied) -> Option<DiskChanged> {
+    fn done(&self, (): &(), guest: &Guest, plan: &Plan, _: &Applied) -> Option<DiskChanged> {
         let done = match &self.change {
+            _ if plan.steps.is_empty() => DiskWord::Unchanged,
             DiskChangeKind::Resize { .. } | DiskChangeKind::Grow { .. } => DiskWord::Resized,
             DiskChangeKind::Set { .. } => DiskWord::Set,
             DiskChangeKind::Renumber { .. } => DiskWord::Renumbered,
@@ -175,7 +180,8 @@ impl OnGuests for DiskChange {
         };
         let sizes = self.disk.filter(|_| done == DiskWord::Resized).and_then(|number| plan::disk::resize::sizes(plan, number));
         let (from, to) = sizes.map(|(from, to)| (from.get(), to.get())).unzip();
-        (!plan.steps.is_empty()).then_some(DiskChanged { done, disk: self.disk, from, to })
+        let dataset = plan::delete::trashed_as(guest, plan).filter(|_| done == DiskWord::Removed).map(ToString::to_string);
+        Some(DiskChanged { done, disk: self.disk, from, to, dataset })
     }
 }
 

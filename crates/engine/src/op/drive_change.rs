@@ -34,7 +34,6 @@ pub struct DriveChange {
 
 /// A drive whose medium was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct DriveChanged {
     /// The guest.
     pub object: String,

@@ -59,6 +59,6 @@ impl Operation for FirmwareReset {
             let_go_of(engine, &images);
             Ok(done?.map(|done| FirmwareWasReset { done: FirmwareResetWord::Reset, kept: done.said.into_iter().next() }))
         })?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }

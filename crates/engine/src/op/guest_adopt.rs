@@ -177,7 +177,7 @@ impl Operation for GuestAdopt {
         };
         let request = Request { trust, drop: self.drop_host_settings, ..Request::default() };
         let results = engine.each(&self.guests, Pace::InTurn, |world, guest| self.adopt(engine, world, guest, &request))?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }
 

@@ -32,6 +32,10 @@ pub struct GuestDelete {
 pub struct Deleted {
     /// What was done.
     pub done: DeletedWord,
+    /// Its UUID.
+    pub uuid: String,
+    /// The dataset that it is now, by which `undelete` finds it; null if it was destroyed.
+    pub dataset: Option<String>,
 }
 
 /// How a guest was deleted.
@@ -74,11 +78,18 @@ impl OnGuests for GuestDelete {
         Ok(plan)
     }
 
-    fn done(&self, origins: &Origins, guest: &Guest, _: &Plan, _: &Applied) -> Option<Deleted> {
+    fn done(&self, origins: &Origins, guest: &Guest, plan: &Plan, _: &Applied) -> Option<Deleted> {
         if self.now {
             origins.forget(&guest.dataset);
         }
-        Some(Deleted { done: if self.now { DeletedWord::Destroyed } else { DeletedWord::InTheTrash } })
+        let (done, dataset) = if self.now {
+            (DeletedWord::Destroyed, None)
+        } else {
+            // What this ZFS could not move keeps its place.
+            let now = plan::delete::trashed_as(guest, plan).unwrap_or(&guest.dataset);
+            (DeletedWord::InTheTrash, Some(now.to_string()))
+        };
+        Some(Deleted { done, uuid: guest.uuid.to_string(), dataset })
     }
 }
 

@@ -1,16 +1,16 @@
 //! Lists guests: facts and properties, as many as are asked for.
 
-use crate::answer::{Address, Change, State, Value};
+use crate::answer::{Address, Change, Failure, State, Value};
 use crate::needs::{DiskNeeds, Needs, Observed, Pools};
 use crate::operation::{Operation, Outcome};
+use crate::runs::{self, Interfaces};
 use crate::{Engine, Targets, sizes};
-use chyves_core::error::Result;
-use chyves_core::guest::pending::pending;
+use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::network::leases;
 use chyves_core::plan::disk::found::{self, Disks};
 use chyves_core::property;
-use chyves_core::value::{GuestName, Size};
+use chyves_core::value::{Dataset, GuestName, Size};
 use chyves_core::world::World;
 use chyves_host::network;
 use chyves_host::observe::Look;
@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// The columns that are not properties.
-pub const FACTS: [&str; 12] =
-    ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending", "addresses"];
+pub const FACTS: [&str; 13] =
+    ["name", "state", "reason", "used", "pool", "dataset", "uuid", "group", "origin", "foreign", "pending", "invalid", "addresses"];
 
 /// Lists guests.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -29,14 +29,15 @@ pub const FACTS: [&str; 12] =
 pub struct GuestList {
     /// The guests; all if it is missing.
     pub guests: Targets,
-    /// What is read of each: facts (name, state, reason, used, pool, dataset, uuid, group, origin, foreign, pending, addresses)
+    /// What is read of each: facts (name, state, reason, used, pool, dataset, uuid, group, origin, foreign, pending, invalid,
+    /// addresses)
     /// and properties.
     pub columns: Vec<String>,
 }
 
 impl Default for GuestList {
     fn default() -> Self {
-        Self { guests: Targets::All, columns: ["name", "state", "cpu", "ram", "used", "pending"].map(str::to_owned).to_vec() }
+        Self { guests: Targets::All, columns: ["name", "state", "cpu", "ram", "used", "pending", "invalid"].map(str::to_owned).to_vec() }
     }
 }
 
@@ -82,6 +83,9 @@ pub struct GuestRow {
     /// Properties: of a running guest the values that it runs with, of a disk its actual size.
     #[serde(flatten)]
     pub properties: BTreeMap<String, Option<Value>>,
+    /// Why the guest cannot be used, or the first of these properties whose stored value is not allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<Option<Failure>>,
     /// The recorded sizes of disks that have another size.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub recorded: BTreeMap<String, Option<String>>,
@@ -140,6 +144,7 @@ impl Operation for GuestList {
             all.push(self.row(guest, runs.0.get(&guest.uuid), there));
         }
         if self.guests == Targets::All {
+            all.extend(unusable(&seen.world).map(|(dataset, problem)| self.row_of_unusable(&dataset, problem)));
             for stray in &seen.world.strays {
                 let levels = seen.world.root_on(stray.pool()).map_or(0, |root| root.group_levels) + 1;
                 engine.events.note(&format!(
@@ -175,6 +180,7 @@ impl GuestList {
                 "group" => row.group = Some(guest.group().map(str::to_owned)),
                 "origin" => row.origin = Some(guest.origin.clone()),
                 "foreign" => row.foreign = Some(guest.foreign.clone()),
+                "invalid" => row.invalid = Some(self.properties().find_map(|key| invalid(guest, key)).map(Failure)),
                 "pending" => row.pending = Some(changes.to_vec()),
                 "addresses" => row.addresses = Some(run.map(|run| run.addresses.clone()).unwrap_or_default()),
                 key => put_setting(&mut row, guest, key, changes, there),
@@ -182,6 +188,41 @@ impl GuestList {
         }
         row
     }
+
+    /// The row of a dataset that is marked as a guest and cannot be used as one.
+    fn row_of_unusable(&self, dataset: &Dataset, problem: &Problem) -> GuestRow {
+        let has = |column: &str| self.has(column);
+        GuestRow {
+            name: has("name").then(|| dataset.leaf().to_owned()),
+            state: has("state").then_some(State::Unusable),
+            reason: has("reason").then(|| Some(problem.to_string())),
+            pool: has("pool").then(|| dataset.pool().to_owned()),
+            dataset: has("dataset").then(|| dataset.to_string()),
+            pending: has("pending").then(Vec::new),
+            addresses: has("addresses").then(Vec::new),
+            properties: self.properties().map(|key| (key.clone(), None)).collect(),
+            invalid: has("invalid").then(|| Some(Failure(problem.clone()))),
+            ..GuestRow::default()
+        }
+    }
+}
+
+/// Datasets in the place of guests that are marked as guests and cannot be used as such.
+fn unusable(world: &World) -> impl Iterator<Item = (Dataset, &Problem)> {
+    let is_guest = |dataset: &Dataset| world.guests.iter().any(|guest| guest.dataset == *dataset);
+    let below =
+        |dataset: &Dataset| world.roots.iter().map(|root| root.guests()).any(|guests| dataset.is_within(&guests) && *dataset != guests);
+    let one = move |problem: &'_ Problem| -> Option<Dataset> {
+        let dataset: Dataset = problem.object.as_deref()?.parse().ok()?;
+        (below(&dataset) && !is_guest(&dataset)).then_some(dataset)
+    };
+    world.oddities.iter().filter_map(move |problem| Some((one(problem)?, problem)))
+}
+
+/// Why the stored value of a property is not allowed.
+fn invalid(guest: &Guest, key: &str) -> Option<Problem> {
+    let known = property::find(key).ok()?;
+    property::check(&known, &guest.settings.get(&known).value?).err().map(|problem| problem.on(&guest.name))
 }
 
 /// Adds the value of a property, and what is recorded where a disk has another size.
@@ -220,12 +261,14 @@ impl Runs {
             return Ok(Self::default());
         }
         let leased = network::leases(&engine.runtime);
+        let interfaces = Interfaces::default();
         let mut runs = HashMap::new();
         for guest in &engine.look(&Look::at(&alive))?.guests {
             let Some(record) = engine.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
-            let changes = pending(&record.launch.settings, guest).iter().map(Change::from).collect();
+            let changes = interfaces.pending(engine, guest, &record)?.iter().map(Change::from).collect();
             // If the settings cannot be read, no addresses of NICs can be looked up.
-            let known = guest.spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();
+            let known =
+                runs::started(guest, &record).spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();
             runs.insert(guest.uuid, Run { changes, addresses: known.iter().map(Address::from).collect() });
         }
         Ok(Self(runs))

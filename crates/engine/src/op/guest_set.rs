@@ -40,14 +40,26 @@ pub enum ChangedWord {
     Set,
     /// Some were unset, and none set.
     Unset,
+    /// They were as requested.
+    Unchanged,
 }
 
 impl ChangedWord {
+    /// What a plan does that unsets settings only, or also sets some.
+    pub(super) fn of(plan: &Plan, only_unsets: bool) -> Self {
+        match (plan.steps.is_empty(), only_unsets) {
+            (true, _) => Self::Unchanged,
+            (false, true) => Self::Unset,
+            (false, false) => Self::Set,
+        }
+    }
+
     /// The word that is shown, the same as in JSON.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Set => "set",
             Self::Unset => "unset",
+            Self::Unchanged => "unchanged",
         }
     }
 }
@@ -77,33 +89,45 @@ impl OnGuests for GuestSet {
     fn plan(&self, engine: &Engine, (): &(), world: &World, guest: &Guest) -> Result<Plan> {
         let request = self.request();
         checks::mac_is_free(engine, guest, &request.set)?;
-        reverts_to_what_is_there(world, guest, &request)?;
+        let reverts = reverts_to_what_is_there(engine, world, guest, &request)?;
         let with_texts = if plan::set::reads_texts(guest, &request)? { Some(Engine::with_texts(world, guest)?) } else { None };
-        plan::set::guest(with_texts.as_ref().unwrap_or(world), guest, &request)
+        let mut plan = plan::set::guest(with_texts.as_ref().unwrap_or(world), guest, &request)?;
+        plan.notes.extend(reverts);
+        Ok(plan)
     }
 
     fn done(&self, (): &(), _: &Guest, plan: &Plan, _: &Applied) -> Option<Changed> {
-        let done = if self.set.is_empty() { ChangedWord::Unset } else { ChangedWord::Set };
-        (!plan.steps.is_empty()).then_some(Changed { done })
+        Some(Changed { done: ChangedWord::of(plan, self.set.is_empty()) })
     }
 }
 
-/// Checks that a guest with `revert_to_snapshot` has that snapshot: otherwise no start could revert to it.
-fn reverts_to_what_is_there(world: &World, guest: &Guest, request: &Request) -> Result<()> {
+/// Checks that a guest with `revert_to_snapshot` has that snapshot: otherwise no start could revert to it. A remark states why a
+/// start would refuse to revert to it.
+fn reverts_to_what_is_there(engine: &Engine, world: &World, guest: &Guest, request: &Request) -> Result<Option<String>> {
     let changed = |key: &str| request.set.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone());
     let (to, at) = (changed(keys::REVERT_TO), changed(keys::REVERT_AT));
     if to.is_none() && at.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let unset = |key: &str| request.unset.iter().any(|k| k == key);
     let value = |new: Option<String>, key: &str| new.or_else(|| guest.settings.value(key).filter(|_| !unset(key)));
     match (value(to, keys::REVERT_TO), value(at, keys::REVERT_AT)) {
         (Some(to), Some(at)) if at != "off" => {
             let there = snapshots::of(world.host.dialect, guest)?;
-            plan::snapshot::find(guest, &to.trim_start_matches('@').parse()?, &there)
-                .map(drop)
-                .map_err(|p| p.hint(format!("take it first: `chyves snapshot {}@{}`", guest.name, to.trim_start_matches('@'))))
+            let name = to.trim_start_matches('@').parse()?;
+            let seen = plan::snapshot::find(guest, &name, &there)
+                .map_err(|p| p.hint(format!("take it first: `chyves snapshot {}@{name}`", guest.name)))?;
+            // Those of others have to be mounted to be read, which the start does.
+            if !seen.is_ours() {
+                return Ok(None);
+            }
+            let past = engine.settings_at(world, guest, seen)?;
+            let refused = plan::revert::permitted(guest, &name, past.as_ref()).err();
+            Ok(refused.map(|problem| {
+                let cure = problem.hints.first().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                format!("{} will not start with this: {problem}{cure}", guest.name)
+            }))
         }
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }

@@ -68,6 +68,8 @@ mirrored! {
 pub enum StoppedWord {
     /// It is off.
     Stopped,
+    /// It was off already.
+    Unchanged,
 }
 
 impl Operation for GuestStop {
@@ -92,9 +94,10 @@ impl Operation for GuestStop {
             }
             let plan = plan::stop::stop(guest, self.timeout, self.force)?;
             let done = engine.carry_out(world, &plan, guest.name.as_str())?;
-            Ok(done.filter(|_| !plan.steps.is_empty()).map(|applied| {
+            let word = if plan.steps.is_empty() { StoppedWord::Unchanged } else { StoppedWord::Stopped };
+            Ok(done.map(|applied| {
                 let message = applied.said.into_iter().next().unwrap_or_else(|| "off".to_owned());
-                Stopped { done: StoppedWord::Stopped, code: EndKind::of_words(&message).into(), message }
+                Stopped { done: word, code: EndKind::of_words(&message).into(), message }
             }))
         })?;
         let (were_off, seen) = (were_off.into_inner(), seen.into_inner());
@@ -106,7 +109,7 @@ impl Operation for GuestStop {
         }
         // Where all were off, there was no plan to be shown.
         let nothing = were_off == seen;
-        let failed = "guests could not be done";
+        let failed = "guests failed";
         Ok(if nothing { Outcome::each(results, failed) } else { Outcome::each_of(engine, results, failed) })
     }
 }

@@ -56,8 +56,8 @@ impl HostSettings {
 /// Settings that were changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HostChanged {
-    /// Which settings.
-    pub object: HostSettings,
+    /// The pool and which settings of it: `tank:defaults`.
+    pub object: String,
     /// What was done.
     pub done: ChangedWord,
 }
@@ -92,7 +92,7 @@ impl Operation for HostSet {
         observe::global(&mut world)?;
         let mut plans = Vec::new();
         for root in world.roots.iter().filter(|r| r.role != Role::Offline) {
-            plans.push(if of_guests {
+            let plan = if of_guests {
                 let before = observe::dataset(&root.guests())?.map(|r| r.own).unwrap_or_default();
                 plan::set::defaults(&world, root, &before, &request)?
             } else if root.role == Role::Primary {
@@ -101,17 +101,18 @@ impl Operation for HostSet {
                 plan
             } else {
                 continue;
-            });
+            };
+            plans.push((format!("{}:{}", root.dataset.pool(), self.of.word()), plan));
         }
-        let mut changed = false;
-        for plan in &plans {
-            changed |= engine.carry_out(&world, plan, self.of.word())?.is_some() && !plan.steps.is_empty();
+        let mut all = Vec::new();
+        for (object, plan) in &plans {
+            engine.carry_out(&world, plan, self.of.word())?;
+            all.push(HostChanged { object: object.clone(), done: ChangedWord::of(plan, self.set.is_empty()) });
         }
         if engine.dry_run && !plans.is_empty() {
             return Ok(Outcome::shown());
         }
-        let done = if self.set.is_empty() { ChangedWord::Unset } else { ChangedWord::Set };
-        Ok(if changed { vec![HostChanged { object: self.of, done }] } else { Vec::new() }.into())
+        Ok(all.into())
     }
 }
 

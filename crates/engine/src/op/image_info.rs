@@ -32,7 +32,6 @@ pub struct ImageInfo {
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct ImageFacts {
     /// The recorded facts.
     #[serde(flatten)]

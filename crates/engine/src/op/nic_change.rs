@@ -160,7 +160,7 @@ impl Operation for NicChange {
             NicOf::Tap(tap) => (owner(engine, tap)?.into(), Some(tap.as_str())),
         };
         let results = engine.each(&guests, Pace::InTurn, |world, guest| self.change.of(engine, world, guest, tap))?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }
 

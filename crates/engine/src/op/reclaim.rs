@@ -190,7 +190,7 @@ fn with_guests(engine: &Engine, mut answer: Vec<Reclaimed>, results: Results<Opt
         answer.push(Reclaimed { object: object.clone(), result });
     }
     let shown = answer.is_empty() && (engine.dry_run || !failures.is_empty());
-    Outcome { answer: (!shown).then_some(answer), problem: crate::sum_up("guests could not be done", total, failures) }
+    Outcome { answer: (!shown).then_some(answer), problem: crate::sum_up("guests failed", total, failures) }
 }
 
 /// What belongs to no guest on this host's pools: folders and taps of guests that no longer exist, mounted images that no guest

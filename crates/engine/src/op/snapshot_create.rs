@@ -92,7 +92,7 @@ impl Operation for SnapshotCreate {
             }
             Ok(last)
         })?;
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }
 

@@ -5,9 +5,11 @@ use crate::operation::{Operation, Outcome};
 use crate::{Engine, Targets};
 use chyves_core::error::{Problem, Result};
 use chyves_core::plan;
+use chyves_core::plan::disk::found::Found;
 use chyves_core::plan::snapshot::Facts;
 use chyves_core::value::{GuestName, SnapshotName};
-use chyves_host::observe::{self, snapshots};
+use chyves_host::observe::disks::{self, Mount};
+use chyves_host::observe::{self, Look, snapshots};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +96,20 @@ impl Operation for SnapshotRollback {
         if done.map_err(|p| if self.in_place { engine.goes_on(p) } else { p })?.is_none() {
             return Ok(Outcome::shown());
         }
+        warn_of_missing(engine, &self.guest, name)?;
         let (object, snapshot) = (guest.name.to_string(), name.to_string());
         Ok(vec![RolledBack { object, done: RolledBackWord::RolledBack, snapshot, settings: !self.keep_settings }].into())
     }
+}
+
+/// Reports disks of a guest that the snapshot did not hold, although its settings name them.
+fn warn_of_missing(engine: &Engine, guest: &GuestName, name: &SnapshotName) -> Result<()> {
+    let world = engine.look(&Look::at(std::slice::from_ref(guest)))?;
+    let now = observe::guest(&world, guest)?;
+    for (number, found) in disks::of(now, None, Mount::ForAMoment)? {
+        if found == Found::Missing {
+            engine.events.warning(&format!("{guest} has no disk{number} now: @{name} does not hold it, although its settings name it"));
+        }
+    }
+    Ok(())
 }

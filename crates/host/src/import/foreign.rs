@@ -37,7 +37,6 @@ pub(super) fn known(head: &[u8]) -> Option<(&'static str, &'static str)> {
         (b"\x7fELF", "a program", OTHER),
         (b"\xff\x06\0\0sNaPpY", "snappy-compressed", UNPACK),
         (b"CISO", "a CISO image", CONVERT_ISO),
-        (b"DAA\0", "a DAA image", CONVERT_ISO),
         (
             RAW_SECTOR,
             "a CD image with raw sectors of 2352 bytes",

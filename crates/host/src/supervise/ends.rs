@@ -17,6 +17,9 @@ fn loads(cmd: &Cmd) -> bool {
     matches!(cmd.tool(), "bhyveload" | "grub-bhyve")
 }
 
+/// The longest command line that is shown with an error; that of a VM has thousands of characters.
+const LEGIBLE: usize = 400;
+
 /// Time in milliseconds within which a bhyve that rejects its command line has exited, even on a busy host.
 const USAGE_WITHIN: u64 = 5_000;
 
@@ -135,7 +138,12 @@ impl Engine<'_> {
             problem = problem.because(format!("the console's last lines: {}", console.join(" | ")));
         }
         let cmd = self.unprepared.as_ref().map_or(&self.launch.hypervisor, |unprepared| &unprepared.cmd);
-        let problem = problem.hint(format!("the command was: {cmd}"));
+        let cmd = cmd.to_string();
+        let problem = problem.hint(if cmd.len() <= LEGIBLE {
+            format!("the command was: {cmd}")
+        } else {
+            format!("`chyves start {name} --dry-run` shows the command")
+        });
         if self.unprepared.as_ref().is_some_and(|unprepared| unprepared.late && loads(&unprepared.cmd)) {
             return problem
                 .hint("a loader that finds nothing to boot waits at its prompt: check the disk and the settings loader and os")

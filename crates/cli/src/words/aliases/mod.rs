@@ -79,6 +79,7 @@ const NAMED: &[(&str, Weight, &str)] = &[
     ("remove", Weight::Ends, "`chyves delete GUEST` moves a guest to the trash, `chyves disk remove GUEST disk1` a disk"),
     ("plan", Weight::Reads, "`chyves network plan` shows what the host's networks lack; any command shows its own plan with `--dry-run`"),
     ("apply", Weight::Ends, "`chyves network apply` makes the host's networks as configured"),
+    ("init", Weight::Changes, "`chyves pool init POOL` sets a pool up for chyves; `zpool list` shows the pools"),
     (
         "upgrade",
         Weight::Ends,

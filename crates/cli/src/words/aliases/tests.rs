@@ -141,6 +141,7 @@ fn words_of_other_programs_lead_to_what_they_mean() {
         ("destroy", &["chyves stop GUEST --now", "chyves delete GUEST"]),
         ("top", &["chyves list"]),
         ("upgrade", &["`chyves pool upgrade POOL`"]),
+        ("init", &["`chyves pool init POOL`"]),
         ("ssh", &["`chyves info GUEST`", "`chyves console GUEST`"]),
     ] {
         let hint = meant(word, &[], true).unwrap_or_default();

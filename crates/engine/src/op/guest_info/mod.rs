@@ -9,9 +9,9 @@ use super::disk_list::{DiskState, unrecorded};
 use crate::answer::{Change, DiskKind, Failure, State, Time, Value, mirrored};
 use crate::needs::{DiskNeeds, Needs, Observed};
 use crate::operation::{Operation, Outcome};
+use crate::runs::{self, Interfaces};
 use crate::{Engine, Targets};
 use chyves_core::error::{Problem, Result};
-use chyves_core::guest::pending::pending;
 use chyves_core::guest::{self, Guest, RunState, Spec, backend};
 use chyves_core::network::leases;
 use chyves_core::plan::disk::found::{self, Disks, Found};
@@ -37,7 +37,6 @@ pub struct GuestInfo {
 
 /// One guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct GuestFacts {
     /// Its name.
     pub name: String,
@@ -50,9 +49,9 @@ pub struct GuestFacts {
     /// Bytes that it uses in the pool.
     pub used: u64,
     /// Its processors: a number, or a topology. Of a running guest those that it runs with.
-    pub processors: Option<Value>,
+    pub cpu: Option<Value>,
     /// Its memory in bytes. Of a running guest what it runs with.
-    pub memory: Option<Value>,
+    pub ram: Option<Value>,
     /// Its loader. Of a running guest the one that it runs with.
     pub loader: Option<String>,
     /// Changes that its present run does not use.
@@ -213,39 +212,43 @@ impl Operation for GuestInfo {
 
     fn run(&self, engine: &Engine, seen: &Observed) -> Result<Outcome<Self::Answer>> {
         let guests = seen.guests();
+        let interfaces = Interfaces::default();
         let mut all = Vec::new();
         for (guest, disks) in guests.iter().zip(seen.disks.get()?) {
-            all.push(facts(engine, guest, disks, &seen.world)?);
+            all.push(facts(engine, guest, disks, &seen.world, &interfaces)?);
         }
         Ok(Outcome::without(all, "guests could not be read", guests.len(), seen.lost.clone()))
     }
 }
 
-fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World) -> Result<GuestFacts> {
+fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World, interfaces: &Interfaces) -> Result<GuestFacts> {
     // With settings that cannot be read, everything else is reported, and the reason.
     let (spec, invalid) = match guest.spec() {
         Ok(spec) => (Some(spec), None),
         Err(problem) => (None, Some(problem)),
     };
     let record = if guest.state.is_alive() { engine.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
-    let started_with = record.as_ref().map(|record| record.launch.settings.clone()).unwrap_or_default();
-    let changes = pending(&started_with, guest);
+    let changes = record.as_ref().map(|record| interfaces.pending(engine, guest, record)).transpose()?.unwrap_or_default();
     let set = |key: &str| guest.settings.value(key);
+    // Everything that is shown of a running guest is what it was started with; what differs at its next start is pending.
+    let started = record.as_ref().map(|record| runs::started(guest, record));
+    let now = started.as_ref().unwrap_or(guest);
+    let spec_now = now.spec().ok().or_else(|| spec.clone());
     // The value that the guest runs with.
     let running = |key: &str| {
         let change = changes.iter().find(|change| change.property == key);
         set(key).map(|next| change.and_then(|change| change.running.clone()).unwrap_or(next))
     };
     let launch = record.as_ref().map(|record| &record.launch);
-    let (resolved, invalid) = match spec.as_ref().map(|spec| resolved::of(guest, spec, &world.host, launch)).transpose() {
+    let (resolved, invalid) = match spec_now.as_ref().map(|spec| resolved::of(now, spec, &world.host, launch)).transpose() {
         Ok(resolved) => (resolved.unwrap_or_default(), invalid),
-        Err(problem) => (Vec::new(), Some(problem)),
+        Err(problem) => (Vec::new(), invalid.or(Some(problem))),
     };
     let of = |field: &str| resolved.iter().find(|one| one.field == field).map(|one| one.value.clone());
     let mut auto: Vec<String> = resolved.iter().filter(|one| one.auto).map(|one| one.field.to_owned()).collect();
     // Port 0 means any free port.
     let has_display = launch.is_some_and(|launch| launch.screen.is_some());
-    auto.extend((has_display && set(keys::VNC_PORT).is_none_or(|port| port == "0")).then(|| "vnc".to_owned()));
+    auto.extend((has_display && now.settings.value(keys::VNC_PORT).is_none_or(|port| port == "0")).then(|| "vnc".to_owned()));
     let (crash, paused) = match &guest.state {
         RunState::Crashed { reason } => (Some(reason.clone()), None),
         RunState::Paused { reason } => (None, Some(reason.clone())),
@@ -257,14 +260,14 @@ fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World) -> Result
         uuid: guest.uuid.to_string(),
         dataset: guest.dataset.to_string(),
         used: guest.used.get(),
-        processors: running(keys::CPU).map(|text| Value::of(keys::CPU, &text)),
-        memory: running(keys::RAM).map(|text| Value::of(keys::RAM, &text)),
+        cpu: running(keys::CPU).map(|text| Value::of(keys::CPU, &text)),
+        ram: running(keys::RAM).map(|text| Value::of(keys::RAM, &text)),
         loader: running(keys::LOADER),
         pending: changes.iter().map(Change::from).collect(),
         invalid: invalid.map(Failure),
         firmware: of("firmware"),
         accel: of("accel"),
-        ci_reader: of("ci-reader"),
+        ci_reader: of("ci_reader"),
         auto,
         missing_firmware: firmware::missing(world, guest).map(Failure),
         problems: problems(engine, guest, spec.as_ref(), world.host.dialect)?.into_iter().map(Failure).collect(),
@@ -292,7 +295,7 @@ fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World) -> Result
             }));
             all
         },
-        networks: spec.map(|spec| nics(engine, guest, &spec, world.host.vmm)).unwrap_or_default(),
+        networks: spec_now.map(|spec| nics(engine, guest, &spec, (world.host.vmm, interfaces))).unwrap_or_default(),
     })
 }
 
@@ -326,8 +329,8 @@ fn disk(disk: &guest::DiskSpec, disks: &Disks) -> GuestDisk {
     }
 }
 
-/// The NICs, with their actual back ends and the known addresses.
-fn nics(engine: &Engine, guest: &Guest, spec: &Spec, vmm: Vmm) -> Vec<Nic> {
+/// The NICs, with their actual back ends, the bridges that they are on and the known addresses.
+fn nics(engine: &Engine, guest: &Guest, spec: &Spec, (vmm, interfaces): (Vmm, &Interfaces)) -> Vec<Nic> {
     // A guest that is off has no address, whatever it once leased.
     let leased = if guest.state.is_alive() { leases::of(&network::leases(&engine.runtime), &spec.nets, vmm) } else { Vec::new() };
     let one = |n: &guest::NetSpec| {
@@ -340,7 +343,7 @@ fn nics(engine: &Engine, guest: &Guest, spec: &Spec, vmm: Vmm) -> Vec<Nic> {
             model: n.model.to_string(),
             mac: n.mac.to_string(),
             // Reported only if the NIC is attached to one.
-            bridge: matches!(backend, guest::Backend::Bridge | guest::Backend::Netgraph).then(|| n.bridge.to_string()),
+            bridge: runs::is_attached(n, vmm).then(|| interfaces.bridge(engine, guest, n).unwrap_or_else(|| n.bridge.clone()).to_string()),
             addresses: own.map(|known| NicAddress { address: known.address, source: known.source.to_owned() }).collect(),
             nic,
         }

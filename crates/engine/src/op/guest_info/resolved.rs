@@ -36,7 +36,7 @@ pub(super) fn of(guest: &Guest, spec: &Spec, host: &HostFacts, launch: Option<&L
     all.extend(accelerator.map(|value| Resolved { field: "accel", value, auto: spec.accel == Accel::Auto }));
     if is_wanted(guest)? {
         let auto = guest.checked(keys::CI_READER)?.is_none_or(|word| word == chyves_core::cloudinit::reader::AUTO);
-        all.push(Resolved { field: "ci-reader", value: Reader::of(guest)?.to_string(), auto });
+        all.push(Resolved { field: "ci_reader", value: Reader::of(guest)?.to_string(), auto });
     }
     Ok(all)
 }

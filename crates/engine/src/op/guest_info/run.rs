@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 
 /// What runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Run {
     /// The process id of the hypervisor.
     pub pid: Option<u32>,

@@ -63,6 +63,8 @@ pub enum StartedWord {
     Started,
     /// It was running, and got a new supervisor.
     Supervised,
+    /// It was running already.
+    Unchanged,
 }
 
 impl Operation for GuestStart {
@@ -84,7 +86,7 @@ impl Operation for GuestStart {
                 in_order(engine, &groups, wrong, &self.iso)?
             }
         };
-        Ok(Outcome::each_of(engine, results, "guests could not be done"))
+        Ok(Outcome::each_of(engine, results, "guests failed"))
     }
 }
 
@@ -129,7 +131,11 @@ fn bring_up(engine: &Engine, world: &World, guest: &Guest, media: &Media) -> Res
     if done.is_err() {
         let_go_of(engine, &borrows);
     }
-    Ok(done?.and_then(|done| done.started).map(|(supervisor, machine)| Started {
+    let Some(done) = done? else { return Ok(None) };
+    if done.started.is_none() {
+        return was_running(engine, guest).map(Some);
+    }
+    Ok(done.started.map(|(supervisor, machine)| Started {
         done: StartedWord::Started,
         pid: Some(machine),
         supervisor: Some(supervisor),
@@ -137,4 +143,18 @@ fn bring_up(engine: &Engine, world: &World, guest: &Guest, media: &Media) -> Res
         vnc,
         vnc_secret: vnc.and_then(|_| engine.runtime.screen_secret(guest.uuid)).map(|file| file.display().to_string()),
     }))
+}
+
+/// What runs of a guest that needed no start.
+fn was_running(engine: &Engine, guest: &Guest) -> Result<Started> {
+    let record = engine.runtime.observe(guest.uuid, &guest.dataset)?.record;
+    let vnc = record.as_ref().and_then(|record| record.launch.screen);
+    Ok(Started {
+        done: StartedWord::Unchanged,
+        pid: record.as_ref().and_then(|record| record.machine.as_ref()).map(|machine| machine.pid),
+        supervisor: None,
+        uuid: guest.uuid.to_string(),
+        vnc,
+        vnc_secret: vnc.and_then(|_| engine.runtime.screen_secret(guest.uuid)).map(|file| file.display().to_string()),
+    })
 }
