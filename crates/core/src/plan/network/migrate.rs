@@ -12,7 +12,8 @@ use crate::network::compare::{self, Close, Room};
 use crate::network::{APPLIED, BridgeSpec, Design, IfKind, Interface, Mode, Proof, STARTED, is_ours};
 use crate::os::assigned::Detail;
 use crate::os::{Assigned, Intent, taps};
-use crate::plan::set;
+use crate::plan::{Plan, set};
+use crate::pool::Root;
 use crate::property::keys::{self, BridgeKey, NetKey};
 use crate::property::settings::{Own, OwnValues};
 use crate::value::IfName;
@@ -48,18 +49,7 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     let set: Vec<Pair> = set.into_iter().filter(|(k, v)| root.own.get(k).is_none_or(|o| o.value != *v)).collect();
     let clear: Vec<String> = clear.into_iter().filter(|k| root.own.contains_key(k)).collect();
     planned.plan.push(set::change(world, &root.dataset, &root.own, &Change::kept(set, clear)));
-    // The bridge of NICs that name none. A default that came with a stream is nobody's word here, and would be this host's own
-    // from then on.
-    let usual = defaults.get(keys::BRIDGE);
-    if usual.is_some_and(|o| o.received && o.value == old.name.as_str()) {
-        planned
-            .plan
-            .notes
-            .push(format!("the default bridge {} came with a stream and is kept; to choose it: `chyves network default {to}`", old.name));
-    } else if usual.map_or("bridge0", |o| o.value.as_str()) == old.name.as_str() {
-        let usual = Change::kept([(keys::BRIDGE.into(), to.to_string())], Vec::new());
-        planned.plan.push(set::change(world, &root.guests(), defaults, &usual));
-    }
+    replace_default(world, root, defaults, &old, &to, &mut planned.plan);
     let mut intents = Vec::new();
     let mut moved = Vec::new();
     for guest in &world.guests {
@@ -129,6 +119,19 @@ pub fn migrate(world: &World, facts: &Facts, defaults: &OwnValues, from: &IfName
     attached.bring(services::bring(&world.host, spec, &new.actual, APPLIED));
     planned.plan.steps.extend(attached.steps(&world.host.run_dir));
     Ok(planned)
+}
+
+/// Replaces the bridge of NICs that name none. A default that came with a stream is nobody's word here, and would be this host's
+/// own from then on.
+fn replace_default(world: &World, root: &Root, defaults: &OwnValues, old: &BridgeSpec, to: &IfName, plan: &mut Plan) {
+    let usual = defaults.get(keys::BRIDGE);
+    if usual.is_some_and(|o| o.received && o.value == old.name.as_str()) {
+        let name = &old.name;
+        plan.notes.push(format!("the default bridge {name} came with a stream and is kept; to choose {to}: `chyves network default {to}`"));
+    } else if usual.map_or("bridge0", |o| o.value.as_str()) == old.name.as_str() {
+        let usual = Change::kept([(keys::BRIDGE.into(), to.to_string())], Vec::new());
+        plan.push(set::change(world, &root.guests(), defaults, &usual));
+    }
 }
 
 /// Removes the bridge that was left, if chyves created it and nothing is in it; a note states why it is kept otherwise.

@@ -408,6 +408,18 @@ fn all_of_a_bridge_moves_to_another() {
     let facts = facts(Os::Linux, design, &more);
     let planned = migrate::migrate(&world, &facts, &own(&[]), &"bridge0".parse().unwrap(), &"lan".parse().unwrap()).unwrap();
     insta::assert_snapshot!(planned.plan.script(Os::Linux));
+    // A default that came with a stream does not become this host's own.
+    let mut defaults = own(&[("bridge", "bridge0")]);
+    let text = |defaults: &crate::property::settings::OwnValues| {
+        let planned = migrate::migrate(&world, &facts, defaults, &"bridge0".parse().unwrap(), &"lan".parse().unwrap()).unwrap();
+        planned.plan.script(Os::Linux)
+    };
+    assert!(text(&defaults).contains("zfs set chyves:bridge=lan tank/chyves/guests\n"), "{}", text(&defaults));
+    for own in defaults.values_mut() {
+        own.received = true;
+    }
+    let kept = text(&defaults);
+    assert!(!kept.contains("chyves:bridge=lan") && kept.contains("`chyves network default lan`"), "{kept}");
 }
 
 #[test]
