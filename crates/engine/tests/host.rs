@@ -9,8 +9,10 @@ use chyves_core::os::Os;
 use chyves_core::plan::Plan;
 use chyves_engine::answer::{Assignment, PoolRole, Single, State, Value};
 use chyves_engine::op::{
-    DiskChange, DiskChangeKind, DiskList, DiskState, Doom, GuestCreate, GuestDelete, GuestInfo, GuestList, GuestRename, GuestSet,
-    GuestUndelete, Holder, PoolInit, SettingGet, SnapshotCreate, SnapshotDelete, SnapshotList, SnapshotRollback, Source, Take, TrashList,
+    AdoptedWord, CatalogueStatus, CloudInitSet, CloudInitStatus, ConsoleAt, ConsoleOpen, DiskChange, DiskChangeKind, DiskList, DiskState,
+    Doom, EffectWhen, GuestAdopt, GuestCreate, GuestDelete, GuestInfo, GuestList, GuestRename, GuestSend, GuestSet, GuestUndelete, Holder,
+    PoolInit, PropertyList, Reclaim, Repair, SettingGet, Since, SnapshotCreate, SnapshotDelete, SnapshotList, SnapshotRollback, Source,
+    Take, TrashList, Trusting, ValueKind,
 };
 use chyves_engine::{Engine, Events, Operation, Targets};
 use chyves_host::apply::Event;
@@ -139,6 +141,8 @@ fn inside() {
     snapshots(&engine, &recorder);
     disks(&engine);
     trash(&engine, &recorder);
+    cloud_init(&engine);
+    rest(&engine, &recorder);
 }
 
 fn settings(engine: &Engine) {
@@ -192,4 +196,43 @@ fn trash(engine: &Engine, recorder: &Recorder) {
     done(engine, &GuestUndelete { wanted: "store".to_owned(), name: None });
     assert_eq!(done(engine, &GuestList { guests: guests("store"), ..GuestList::default() }).len(), 1);
     assert!(recorder.planned.lock().unwrap().is_empty());
+}
+
+fn cloud_init(engine: &Engine) {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFuhB9oOXbFg6UftLCS7a3FjWd/F+p2iUEAMLuzJQC2O ann@desk".to_owned();
+    let set = CloudInitSet { guests: guests("web"), ssh_keys: vec![key], texts: Vec::new(), remove: Vec::new() };
+    let changed = done(engine, &set);
+    assert!(matches!(&changed[0].result, Single::Done(done) if done.keys_added && done.documents.is_empty()), "{changed:?}");
+    assert_eq!(done(engine, &set), [], "it has the key already");
+    let status = done(engine, &CloudInitStatus { guests: guests("web store") });
+    assert_eq!(status.iter().map(|one| (one.enabled, one.current)).collect::<Vec<_>>(), [(true, None), (false, None)]);
+    let nothing = CloudInitSet { guests: guests("web"), ssh_keys: Vec::new(), texts: Vec::new(), remove: Vec::new() };
+    assert_eq!(engine.run(&nothing).unwrap_err().code, Kind::Usage);
+}
+
+fn rest(engine: &Engine, recorder: &Recorder) {
+    // A disk comes back from the trash in the same way as a guest.
+    let (mut sure, _) = self::engine();
+    sure.yes = true;
+    done(&sure, &DiskChange { guests: guests("store"), disk: Some(0), change: DiskChangeKind::Remove });
+    let restored = done(engine, &GuestUndelete { wanted: "store:disk0".to_owned(), name: None });
+    assert_eq!((restored[0].object.as_str(), restored[0].disk), ("store", Some(0)));
+    let ends = done(engine, &ConsoleOpen { guests: guests("web"), port: None });
+    assert_eq!((ends[0].state, &ends[0].at), (State::Stopped, &ConsoleAt::Supervisor));
+    assert_eq!(ends[0].must_run().unwrap_err().code, Kind::NotNow);
+    assert_eq!(done(engine, &CatalogueStatus {}).from, None, "the built-in one");
+    for (count, note) in
+        [(done(engine, &Repair {}).len(), "nothing to repair"), (done(engine, &Reclaim::default()).len(), "nothing to reclaim")]
+    {
+        assert_eq!(count, 0);
+        assert!(recorder.notes.lock().unwrap().iter().any(|one| one == note), "{note}");
+    }
+    let send = GuestSend::Guest { guest: "nobody".parse().unwrap(), snapshot: None, since: Since::Nothing };
+    assert_eq!(engine.run(&send).unwrap_err().code, Kind::NotFound);
+    let adopt = GuestAdopt { guests: guests("web"), new_identity: false, trust: Trusting::Nothing, drop_host_settings: false };
+    let adopted = done(engine, &adopt);
+    assert!(matches!(&adopted[0].result, Single::Done(done) if done.done == AdoptedWord::Unchanged), "{adopted:?}");
+    let properties = done(engine, &PropertyList {});
+    let cpu = properties.iter().find(|one| one.property == "cpu").unwrap();
+    assert_eq!((cpu.values.code, cpu.values.min, cpu.effect.code), (ValueKind::Count, Some(1), EffectWhen::Start));
 }
