@@ -22,12 +22,15 @@ help:
 setup:
 	scripts/setup
 
+# What keeps the executable small: no tables for unwinding (see the script), and relocations in a table that packs them.
+SMALL = -C link-arg=-Wl,-T,scripts/release.ld -C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-z,pack-relative-relocs
+
 # On Linux one static binary, which runs on any distribution; FreeBSD's libc is there wherever FreeBSD is.
 build:
 	@triple=$$(rustc -vV | sed -n 's/^host: //p'); \
 	case $$triple in \
 	*-linux-gnu) \
-		RUSTFLAGS="$$RUSTFLAGS -C target-feature=+crt-static" $(CARGO) build --release --locked --target $$triple && \
+		RUSTFLAGS="$$RUSTFLAGS -C target-feature=+crt-static $(SMALL)" $(CARGO) build --release --locked --target $$triple && \
 		mkdir -p target/release && cp target/$$triple/release/chyves $(CHYVES) ;; \
 	*)	$(CARGO) build --release --locked ;; \
 	esac

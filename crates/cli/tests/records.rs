@@ -235,8 +235,11 @@ fn something_in_the_place_of_the_folder_of_a_guest() {
     host.nothing_is_left();
 }
 
+/// What is lost, and how.
+type Loss = (&'static str, fn(&Path));
+
 /// What is lost of the folder of a VM that runs: the files that show that it runs, all of them, or the folder itself.
-const LOSSES: [(&str, fn(&Path)); 3] = [
+const LOSSES: [Loss; 3] = [
     ("the locks and the record", |folder| {
         for file in [RECORD, LOCKS[0], LOCKS[1]] {
             std::fs::remove_file(folder.join(file)).unwrap();

@@ -1,7 +1,6 @@
 //! Running guests: what each was started with, which its record states, and what differs at its next start.
 
 use crate::Engine;
-use chyves_core::error::Result;
 use chyves_core::guest::pending::{Pending, pending};
 use chyves_core::guest::{Backend, Guest, NetSpec, backend};
 use chyves_core::network::Actual;
@@ -35,18 +34,18 @@ impl Interfaces {
     }
 
     /// The changes that the present run does not use. A NIC that is on its new bridge already waits for nothing.
-    pub(crate) fn pending(&self, engine: &Engine, guest: &Guest, record: &Record) -> Result<Vec<Pending>> {
+    pub(crate) fn pending(&self, engine: &Engine, guest: &Guest, record: &Record) -> Vec<Pending> {
         let mut all = pending(&record.launch.settings, guest);
         if !all.iter().any(|change| bridge_of(change).is_some()) {
-            return Ok(all);
+            return all;
         }
-        let Ok(next) = guest.spec() else { return Ok(all) };
+        let Ok(next) = guest.spec() else { return all };
         let is_there = |number: u16| {
             let net = next.nets.iter().find(|net| net.number == number && net.backend != Backend::User);
             net.is_some_and(|net| self.bridge(engine, guest, net).is_some_and(|now| now == net.bridge))
         };
         all.retain(|change| !bridge_of(change).is_some_and(is_there));
-        Ok(all)
+        all
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{facts, proc, run};
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::{Confinement, FIRST_UID, Level, Means, Network, Sandbox};
 use chyves_core::launch::{Descriptor, Opened};
+use chyves_core::value::json;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -62,7 +63,7 @@ pub fn kvm(rt: &Runtime, qemu: &str) -> Kvm {
 /// The result cached since this boot, or else that of a new trial.
 fn remembered(path: &Path, boot: &str, qemu: &str, trial: impl FnOnce() -> Kvm) -> Kvm {
     let bytes = own::read(path, 1 << 16).ok();
-    let kept = bytes.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+    let kept = bytes.and_then(|bytes| json::from_slice::<Kept>(&bytes).ok());
     if let Some(kept) = kept.filter(|k| !boot.is_empty() && k.boot == boot && k.qemu == qemu) {
         return kept.kvm;
     }

@@ -11,6 +11,7 @@ use crate::runtime::Runtime;
 use crate::small_files::write_private;
 use chyves_core::action::Action;
 use chyves_core::error::{Problem, Result};
+use chyves_core::value::json;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -69,9 +70,7 @@ pub fn await_confirmation(rt: &Runtime, pending: &Pending) -> Result<()> {
 pub fn pending(rt: &Runtime) -> Result<Option<Pending>> {
     let path = pending_path(rt);
     match own::text(&path, PENDING_LIMIT) {
-        Ok(text) => {
-            serde_json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` cannot be read", path.display())).because(e))
-        }
+        Ok(text) => json::from_str(&text).map(Some).map_err(|e| Problem::failed(format!("`{}` cannot be read", path.display())).because(e)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Problem::host_cant(format!("cannot read `{}`", path.display())).because(e)),
     }

@@ -6,6 +6,7 @@
 use crate::runtime::{GuestDir, GuestState, Phase, Runtime};
 use chyves_core::error::{Problem, Result};
 use chyves_core::lifecycle::Force;
+use chyves_core::value::json;
 use chyves_core::value::{Dataset, GuestName, Size};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
@@ -31,7 +32,7 @@ const HEED: Duration = Duration::from_millis(200);
 
 /// A request to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub(crate) enum Request {
     /// Report the status.
     Status,
@@ -55,6 +56,8 @@ pub(crate) enum Request {
     /// The supervisor exits and the VM keeps running.
     Release,
 }
+
+chyves_core::value::json::tagged!(Request, "ask");
 
 /// The supervisor's answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -186,7 +189,7 @@ impl Call {
         let mut line = String::new();
         match (&mut self.stream).take(REPLY_LIMIT).read_line(&mut line) {
             Ok(0) => Ok(None),
-            Ok(_) => serde_json::from_str(&line).map(Some).map_err(|e| cant(&e)),
+            Ok(_) => json::from_str(&line).map(Some).map_err(|e| cant(&e)),
             Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Err(cant(&format!("no answer within {} seconds", within.as_secs()))),
             Err(e) => Err(cant(&e)),

@@ -26,6 +26,7 @@ use crate::image::Order;
 use crate::launch::Launch;
 use crate::network::Proof;
 use crate::os::Intent;
+use crate::value::json::tagged;
 use crate::value::{Dataset, FilePath, GuestName, ImageName, Size, SnapshotName, SnapshotRef};
 use crate::vmm::HostFile;
 use crate::zfs::sending::Sending;
@@ -63,7 +64,7 @@ impl Checked {
 
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Action {
     /// Verifies that names still refer to the same objects.
     Verify {
@@ -505,6 +506,8 @@ pub enum Action {
         dataset: Dataset,
     },
 }
+
+tagged!(Action, "action");
 
 /// How a disk of a running VM grows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

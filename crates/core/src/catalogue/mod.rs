@@ -19,6 +19,7 @@ pub use whole::{Advisory, Catalogue};
 use crate::error::{Code, Problem, Result, did_you_mean};
 use crate::image::{ImageKind, Source};
 use crate::property;
+use crate::value::json;
 use crate::value::{ImageName, printable};
 use crate::zfs::args::Pair;
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ fn no_catalogue(from: &str, why: impl std::fmt::Display) -> Problem {
 /// It is not a table, or an entry is invalid.
 pub fn parse(text: &str, from: &str) -> Result<Vec<Entry>> {
     let aside = |problem: Problem| problem.hint("its form stands in chyves-image(8); take it out of the way to go on without it");
-    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|e| aside(no_catalogue(from, e)))?;
+    let entries: Vec<Entry> = json::from_str(text).map_err(|e| aside(no_catalogue(from, e)))?;
     sound(&entries, &BTreeSet::new(), from).map_err(aside)?;
     Ok(entries)
 }

@@ -9,6 +9,7 @@ use super::{Entry, no_catalogue, sound};
 use crate::error::Result;
 use crate::image::VendorKey;
 use crate::os::Os;
+use crate::value::json;
 use crate::value::printable;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,12 +88,12 @@ impl Catalogue {
             format: u32,
         }
         let wrong = |why: String| no_catalogue(from, why);
-        let any: Any = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let any: Any = json::from_str(text).map_err(|e| wrong(e.to_string()))?;
         if any.format != FORMAT {
             return Err(wrong(format!("it is of form {}, and this chyves reads form {FORMAT}", any.format))
                 .hint("a newer chyves reads newer catalogues; `chyves version` shows which this is"));
         }
-        let all: Self = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let all: Self = json::from_str(text).map_err(|e| wrong(e.to_string()))?;
         if !is_day(&all.issued) {
             return Err(wrong(format!("`{}` is not a day: write it as 2026-11-30", printable(&all.issued, 40))));
         }

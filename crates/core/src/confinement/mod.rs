@@ -8,6 +8,7 @@ mod jail;
 
 pub use jail::{Jail, Reach};
 
+use crate::value::json::tagged;
 use crate::value::{choices, printable};
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ pub struct Confinement {
 
 /// The operating system's mechanism that confines a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(tag = "by", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Means {
     /// None.
     #[default]
@@ -57,6 +58,8 @@ pub enum Means {
     /// FreeBSD: a jail, in addition to the Capsicum sandbox that bhyve enters itself.
     Jail(Jail),
 }
+
+tagged!(Means, "by");
 
 /// What a confined process on Linux can access besides its descriptors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +99,7 @@ pub const FIRST_UID: u32 = 1_900_000_000;
 
 /// The network of a confined process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Network {
     /// An empty network namespace of its own; taps are passed as open descriptors.
     Private,
@@ -111,6 +114,8 @@ pub enum Network {
         udp: Vec<u16>,
     },
 }
+
+tagged!(Network, "is");
 
 /// A part of the host's file system that a confined process can open by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

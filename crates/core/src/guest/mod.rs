@@ -31,6 +31,7 @@ pub use trash::{Trashed, TrashedDisk};
 use crate::error::{Problem, Result};
 use crate::property::keys;
 use crate::property::settings::Settings;
+use crate::value::json::tagged;
 use crate::value::{Dataset, GuestName, Size};
 use crate::zfs::guard;
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,7 @@ pub struct Guest {
 
 /// The state of a guest's VM.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum RunState {
     /// Not running.
     #[default]
@@ -97,6 +98,8 @@ pub enum RunState {
         reason: String,
     },
 }
+
+tagged!(RunState, "state");
 
 impl RunState {
     /// The word that lists show.

@@ -9,6 +9,7 @@ pub use crate::property::choices::OnEnd;
 
 use crate::cmd::Cmd;
 use crate::confinement::Confinement;
+use crate::value::json::tagged;
 use crate::value::{Dataset, FilePath, GuestName, Size, Vmm};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,7 +113,7 @@ impl Opens {
 
 /// What can be opened for a hypervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "open", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Opened {
     /// A regular file, or a disk device.
     File {
@@ -145,6 +146,8 @@ pub enum Opened {
         several: bool,
     },
 }
+
+tagged!(Opened, "open");
 
 impl std::fmt::Display for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -202,7 +205,7 @@ pub struct Prepare {
 
 /// How a VM is controlled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "by", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Control {
     /// QMP on a UNIX socket that QEMU listens on.
     Qmp {
@@ -216,9 +219,11 @@ pub enum Control {
     },
 }
 
+tagged!(Control, "by");
+
 /// The supervisor's end of the guest's first serial port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "at", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum ConsoleEnd {
     /// A UNIX socket that the hypervisor listens on.
     Socket {
@@ -233,6 +238,8 @@ pub enum ConsoleEnd {
     /// The guest has no serial port.
     None,
 }
+
+tagged!(ConsoleEnd, "at");
 
 /// What follows when a VM ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

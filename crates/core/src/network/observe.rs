@@ -11,6 +11,7 @@ use crate::os::assigned::Detail;
 use crate::os::state::unreadable;
 use crate::os::{Os, freebsd, linux};
 use crate::value::Cidr;
+use crate::value::json;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -220,7 +221,7 @@ impl Address {
 }
 
 fn ip(answer: &str) -> Result<Actual> {
-    let links: Vec<Link> = serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, first(answer)).because(e))?;
+    let links: Vec<Link> = json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, first(answer)).because(e))?;
     let mut actual = Actual::default();
     for link in links {
         let info = link.linkinfo.as_ref();

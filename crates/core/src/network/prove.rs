@@ -2,12 +2,13 @@
 
 use super::{Actual, IfKind};
 use crate::error::{Problem, Result};
+use crate::value::json::tagged;
 use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "proof", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Proof {
     /// An interface exists and is up.
     IsUp {
@@ -79,6 +80,8 @@ pub enum Proof {
         bridge: IfName,
     },
 }
+
+tagged!(Proof, "proof");
 
 impl Proof {
     /// Whether it is about netgraph nodes, which the list of interfaces does not show.

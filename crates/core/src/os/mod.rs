@@ -19,6 +19,7 @@ pub use facts::HostFacts;
 pub use state::HostState;
 
 use crate::cmd::Cmd;
+use crate::value::json::tagged;
 use crate::value::{Cidr, IfName};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -56,7 +57,7 @@ impl std::str::FromStr for Os {
 
 /// One desired change of the operating system's state. The description of each variant is the state after the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "intent", rename_all = "kebab-case")]
+#[serde(remote = "Self", rename_all = "kebab-case")]
 pub enum Intent {
     /// A kernel module is loaded.
     LoadModule {
@@ -325,6 +326,8 @@ pub enum Intent {
         file: String,
     },
 }
+
+tagged!(Intent, "intent");
 
 /// The pair and the other end of one end of a pair with a name that FreeBSD assigns: `epair0` and `epair0b` for `epair0a`.
 /// Linux does not assign such names, but may have interfaces with them too.

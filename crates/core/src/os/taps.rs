@@ -7,6 +7,7 @@ use super::{Os, freebsd, linux, state::unreadable};
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::value::IfName;
+use crate::value::json;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -103,7 +104,7 @@ struct Link {
 /// A tap that no process has open has no carrier.
 fn ip(answer: &str) -> Result<Vec<Described>> {
     let links: Vec<Link> =
-        serde_json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, answer.lines().next().unwrap_or_default()).because(e))?;
+        json::from_str(answer).map_err(|e| unreadable(linux::ip::TOOL, answer.lines().next().unwrap_or_default()).because(e))?;
     let described = |link: Link| Described {
         name: link.ifname,
         text: link.ifalias.unwrap_or_default(),

@@ -8,6 +8,7 @@ mod cidr;
 mod dataset;
 mod file_path;
 mod guest_os;
+pub mod json;
 mod mac;
 mod name;
 mod public_key;

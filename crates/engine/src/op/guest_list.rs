@@ -9,6 +9,7 @@ use chyves_core::error::{Problem, Result};
 use chyves_core::guest::{Guest, RunState};
 use chyves_core::network::leases;
 use chyves_core::plan::disk::found::{self, Disks};
+use chyves_core::pool::Root;
 use chyves_core::property;
 use chyves_core::value::{Dataset, GuestName, Size};
 use chyves_core::world::World;
@@ -210,8 +211,7 @@ impl GuestList {
 /// Datasets in the place of guests that are marked as guests and cannot be used as such.
 fn unusable(world: &World) -> impl Iterator<Item = (Dataset, &Problem)> {
     let is_guest = |dataset: &Dataset| world.guests.iter().any(|guest| guest.dataset == *dataset);
-    let below =
-        |dataset: &Dataset| world.roots.iter().map(|root| root.guests()).any(|guests| dataset.is_within(&guests) && *dataset != guests);
+    let below = |dataset: &Dataset| world.roots.iter().map(Root::guests).any(|guests| dataset.is_within(&guests) && *dataset != guests);
     let one = move |problem: &'_ Problem| -> Option<Dataset> {
         let dataset: Dataset = problem.object.as_deref()?.parse().ok()?;
         (below(&dataset) && !is_guest(&dataset)).then_some(dataset)
@@ -265,7 +265,7 @@ impl Runs {
         let mut runs = HashMap::new();
         for guest in &engine.look(&Look::at(&alive))?.guests {
             let Some(record) = engine.runtime.observe(guest.uuid, &guest.dataset)?.record else { continue };
-            let changes = interfaces.pending(engine, guest, &record)?.iter().map(Change::from).collect();
+            let changes = interfaces.pending(engine, guest, &record).iter().map(Change::from).collect();
             // If the settings cannot be read, no addresses of NICs can be looked up.
             let known =
                 runs::started(guest, &record).spec().map(|spec| leases::of(&leased, &spec.nets, world.host.vmm)).unwrap_or_default();

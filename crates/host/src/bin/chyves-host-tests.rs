@@ -7,6 +7,7 @@
 #[path = "../../tests/probe/mod.rs"]
 mod probe;
 
+use chyves_core::value::json;
 use chyves_core::value::{Dataset, GuestName};
 use chyves_host::console;
 use chyves_host::control::Target;
@@ -59,7 +60,7 @@ fn launch_spec(path: &str, dataset: &str) -> ExitCode {
 fn foreground() -> ExitCode {
     let mut text = String::new();
     let read = std::io::stdin().read_to_string(&mut text);
-    let (Ok(_), Ok(launch), Ok(spawner)) = (read, serde_json::from_str(&text), Spawner::this_program()) else {
+    let (Ok(_), Ok(launch), Ok(spawner)) = (read, json::from_str(&text), Spawner::this_program()) else {
         return fail("no launch");
     };
     let mut on = |progress: Progress| match progress {

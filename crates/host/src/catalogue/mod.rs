@@ -14,6 +14,7 @@ use chyves_core::catalogue::installed::State;
 use chyves_core::catalogue::{Catalogue, Entry, parse};
 use chyves_core::error::{Problem, Result};
 use chyves_core::os::Os;
+use chyves_core::value::json;
 use chyves_core::value::printable;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ pub fn state(runtime: &Runtime) -> Result<State> {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(State::default()),
         Err(e) => return Err(cant(&path, &e)),
     };
-    serde_json::from_str(&text).map_err(|e| {
+    json::from_str(&text).map_err(|e| {
         let shown = printable(&path.display().to_string(), 200);
         Problem::failed(format!("the file of the installed catalogue `{shown}` is damaged")).on(&shown).because(e).hint(format!(
             "remove it (`rm {shown}`), and install the catalogue again: `chyves image catalogue update FILE|ADDRESS --key FILE`"

@@ -10,6 +10,7 @@ use crate::hostfs::{kernel, own};
 use crate::runtime::{Lock, life, make_private};
 use crate::{child, run};
 use chyves_core::network::loopback::{self, Barred, Ephemeral};
+use chyves_core::value::json;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -96,7 +97,7 @@ fn living(run: &Path) -> Result<Vec<Barred>, String> {
     let mut all = Vec::new();
     let names = own::names(folder(run)).map_err(|e| format!("{}: {e}", folder(run).display()))?;
     for path in names.into_iter().map(|name| folder(run).join(name)) {
-        let read = own::read(&path, NOTE_LIMIT).ok().and_then(|bytes| serde_json::from_slice::<Barred>(&bytes).ok());
+        let read = own::read(&path, NOTE_LIMIT).ok().and_then(|bytes| json::from_slice::<Barred>(&bytes).ok());
         match read {
             // A claim that cannot be read may be of a guest that runs; the rules for it do no harm.
             Some(one) if life::lives(&super::uid::path(run, one.uid)).unwrap_or(true) => all.push(one),

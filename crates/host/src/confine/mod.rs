@@ -39,6 +39,7 @@ use crate::spawner::Spawner;
 use chyves_core::cmd::Cmd;
 use chyves_core::confinement::Confinement;
 use chyves_core::launch::{Descriptor, Launch};
+use chyves_core::value::json;
 use rustix::io::FdFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde::{Deserialize, Serialize};
@@ -192,7 +193,7 @@ fn hear(socket: &mut UnixStream) -> Result<(Option<u32>, Option<String>), String
     let mut text = String::new();
     let heard = socket.set_read_timeout(Some(WITHIN)).and_then(|()| socket.take(LIMIT).read_to_string(&mut text));
     heard.map_err(|e| format!("it does not become the hypervisor: {e}"))?;
-    let answers = text.lines().map(serde_json::from_str).collect::<Result<Vec<Answer>, _>>().map_err(|e| e.to_string())?;
+    let answers = text.lines().map(json::from_str).collect::<Result<Vec<Answer>, _>>().map_err(|e| e.to_string())?;
     match answers.into_iter().last() {
         Some(Answer::Ready { uid, loopback }) => Ok((uid, loopback)),
         Some(Answer::Failed { why }) => Err(why),
@@ -237,7 +238,7 @@ fn receive() -> Result<(Order, Vec<OwnedFd>), String> {
     }
     let mut text = String::new();
     std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| cant(&e))?;
-    let order = serde_json::from_str(&text).map_err(|e| cant(&e))?;
+    let order = json::from_str(&text).map_err(|e| cant(&e))?;
     if held.len() == HELD { Ok((order, held)) } else { Err("its order came without the lock of its VM".to_owned()) }
 }
 

@@ -7,6 +7,7 @@ use super::digest::sha256;
 use crate::safe::{Access, FileKind, Folder, Rule};
 use chyves_core::error::{Problem, Result};
 use chyves_core::image::public;
+use chyves_core::value::json;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -81,7 +82,7 @@ impl Part {
         }
         let length = file.metadata().map_err(fail)?.len();
         let known = below.read_text(ABOUT, Rule::up_to(ABOUT_LIMIT)).ok().flatten();
-        let whole: Whole = known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let whole: Whole = known.and_then(|text| json::from_str(&text).ok()).unwrap_or_default();
         let mut part = Self { file, folder: folder.to_owned(), length, whole };
         if part.whole.validator.is_none() && part.length > 0 {
             // Without a validator it cannot be resumed.

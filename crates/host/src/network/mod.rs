@@ -24,6 +24,7 @@ use chyves_core::os::{Intent, Os};
 use chyves_core::plan::network::attach;
 use chyves_core::plan::network::tidy::{self, Joined};
 use chyves_core::pool::Role;
+use chyves_core::value::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,7 +89,7 @@ fn moved(rt: &Runtime) -> BTreeMap<String, Moved> {
     let folder = PathBuf::from(attach::moved_folder(&rt.root().to_string_lossy()));
     let read = |name: String| {
         let text = own::text(folder.join(&name), NOTE_LIMIT).ok()?;
-        Some((name, serde_json::from_str(&text).ok()?))
+        Some((name, json::from_str(&text).ok()?))
     };
     names_in(&folder).filter_map(read).collect()
 }

@@ -28,6 +28,7 @@ use chyves_core::guest::{Guest, RunState};
 use chyves_core::os::HostFacts;
 use chyves_core::pool::{Role, Root};
 use chyves_core::property::keys::{CLONED_FROM, DELETED, NAME, OWNER, UUID};
+use chyves_core::value::json;
 use chyves_core::value::{Dataset, GuestName, ImageName, printable};
 use chyves_core::world::inventory::inventory;
 use chyves_core::world::{World, inventory, no_guest};
@@ -472,7 +473,7 @@ pub fn stated_facts(path: &str) -> Result<HostFacts> {
     let text = crate::hostfs::named::text(path, FACTS_LIMIT).map_err(|e| {
         crate::hostfs::problem(e, |e| Problem::usage(format!("cannot read the facts in `{}`", printable(path, 200))).on(path).because(e))
     })?;
-    serde_json::from_str(&text).map_err(|e| {
+    json::from_str(&text).map_err(|e| {
         Problem::usage(format!("`{}` holds no facts of a host", printable(path, 200)))
             .on(path)
             .because(e)

@@ -97,7 +97,7 @@ pub fn file_systems(roots: &[Dataset]) -> Result<Vec<FileSystem>> {
 ///
 /// # Errors
 /// Something cannot be queried.
-pub fn without_snapshot<'w>(dialect: Dialect, images: &'w [Image]) -> Result<Vec<&'w Image>> {
+pub fn without_snapshot(dialect: Dialect, images: &[Image]) -> Result<Vec<&Image>> {
     let Some(above) = images.iter().find_map(|image| image.dataset.parent()) else { return Ok(Vec::new()) };
     let listed = run::must(&args::list_snapshots_below(dialect, &[&above]))?;
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split('\t').next()).collect();

@@ -8,6 +8,7 @@ use super::lock::{self, Lock};
 use crate::hostfs::own::{self, How};
 use crate::proc::{self, Proc};
 use chyves_core::error::{Problem, Result};
+use chyves_core::value::json;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;
@@ -62,7 +63,7 @@ pub(crate) fn named(path: &Path) -> Result<Option<Proc>> {
     };
     // An incomplete file is from a supervisor that was killed while writing: its child got no command and never became a
     // hypervisor.
-    let Ok(mark) = serde_json::from_str::<Mark>(&text) else { return Ok(None) };
+    let Ok(mark) = json::from_str::<Mark>(&text) else { return Ok(None) };
     Ok(if mark.boot == proc::boot_id()? && mark.process.is_alive()? { Some(mark.process) } else { None })
 }
 

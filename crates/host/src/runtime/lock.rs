@@ -9,6 +9,7 @@ use super::Runtime;
 use crate::hostfs::own::{self, How};
 use crate::interrupt;
 use chyves_core::error::{Code, Problem, Result};
+use chyves_core::value::json;
 use chyves_core::value::{GuestName, printable};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -208,7 +209,7 @@ pub(crate) fn is_held(path: &Path) -> Result<bool> {
 
 /// The holder of the lock at `path`, as noted in its file.
 pub(crate) fn holder(path: &Path) -> Option<Holder> {
-    serde_json::from_str(&own::text(path, NOTE_LIMIT).ok()?).ok()
+    json::from_str(&own::text(path, NOTE_LIMIT).ok()?).ok()
 }
 
 impl Runtime {

@@ -6,6 +6,7 @@ use crate::hostfs::own;
 use crate::proc::Proc;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
+use chyves_core::value::json;
 use chyves_core::value::{Dataset, GuestName};
 use chyves_core::vmm::Vmm;
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ impl Record {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(cant(&e)),
         };
-        serde_json::from_str(&text).map(Some).map_err(|e| cant(&e))
+        json::from_str(&text).map(Some).map_err(|e| cant(&e))
     }
 
     /// Writes the record atomically: readers see the old or the new one.

@@ -130,7 +130,8 @@ pub(super) fn search(_: &Path) -> Result<Vec<Found>> {
     Ok(all)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::super::{Lock, Runtime};
     use super::*;

@@ -27,6 +27,7 @@ use chyves_core::launch::{Control, Launch, OWN, Prepare, REFUSED, SECRET_FILE};
 use chyves_core::lifecycle::{Do, End, Event, Phase, StopFailure};
 use chyves_core::os::freebsd::bhyve;
 use chyves_core::value::Dataset;
+use chyves_core::value::json;
 use rustix::process::Signal;
 use std::path::PathBuf;
 
@@ -48,7 +49,7 @@ fn answered(bytes: &[u8]) -> Result<Launch, String> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(unread)?;
     match value.get(REFUSED).and_then(serde_json::Value::as_str) {
         Some(why) => Err(why.to_owned()),
-        None => serde_json::from_value(value).map_err(unread),
+        None => json::from_value(value).map_err(unread),
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::control::{REQUEST_LIMIT, Reply, Request};
 use crate::hostfs::own;
 use chyves_core::error::{Problem, Result};
+use chyves_core::value::json;
 use rustix::event::PollFlags;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -173,7 +174,7 @@ impl Peers {
                         peer.input.extend_from_slice(&buffer[..n]);
                         if let Some(end) = peer.input.iter().position(|&b| b == b'\n') {
                             let line = std::mem::take(&mut peer.input);
-                            match serde_json::from_slice(&line[..end]) {
+                            match json::from_slice(&line[..end]) {
                                 Ok(request) => return Some(Said::Request(request)),
                                 Err(e) => self.answer(index, &Reply::Failed(Problem::bug("a request cannot be read").because(e))),
                             }

@@ -47,6 +47,7 @@ pub use stop::{How, StopProgress, Stopped, stop};
 use crate::runtime::Runtime;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
+use chyves_core::value::json;
 use order::{LIMIT, Order, Word};
 use std::io::{Read, Write};
 
@@ -79,7 +80,7 @@ fn detached(told: &mut bool) -> Result<Outcome> {
     let _ = rustix::process::chdir("/");
     let mut text = String::new();
     std::io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|e| Problem::bug("a supervisor cannot read its order").because(e))?;
-    let order: Order = serde_json::from_str(&text).map_err(|e| Problem::bug("a supervisor cannot read its order").because(e))?;
+    let order: Order = json::from_str(&text).map_err(|e| Problem::bug("a supervisor cannot read its order").because(e))?;
     drop(text);
     let mut report = |word: Word| {
         let last = matches!(word, Word::Running { .. } | Word::Failed(_));

@@ -10,6 +10,7 @@ use crate::spawner::Spawner;
 use chyves_core::error::{Problem, Result};
 use chyves_core::launch::Launch;
 use chyves_core::lifecycle::{KILL_GRACE, PULL_GRACE, UP_WITHIN};
+use chyves_core::value::json;
 use chyves_core::value::{Dataset, GuestName};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -178,7 +179,7 @@ impl Words {
         loop {
             if let Some(end) = self.bytes.iter().position(|&b| b == b'\n') {
                 let line: Vec<u8> = self.bytes.drain(..=end).collect();
-                return Ok(Some(serde_json::from_slice(&line)?));
+                return Ok(Some(json::from_slice(&line)?));
             }
             if self.bytes.len() as u64 > LIMIT {
                 return Err(std::io::Error::other("its length is impossible"));

@@ -5,6 +5,7 @@
 use crate::cmd::Cmd;
 use crate::error::Result;
 use crate::os::state::{InterfaceKind, unreadable};
+use crate::value::json;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ struct LinkInfo {
 /// # Errors
 /// It is not such a list.
 pub fn parse(text: &str) -> Result<BTreeMap<String, InterfaceKind>> {
-    let links: Vec<Link> = serde_json::from_str(text).map_err(|e| unreadable(TOOL, text.lines().next().unwrap_or_default()).because(e))?;
+    let links: Vec<Link> = json::from_str(text).map_err(|e| unreadable(TOOL, text.lines().next().unwrap_or_default()).because(e))?;
     let kind = |link: &Link| match link.linkinfo.as_ref().and_then(|info| info.info_kind.as_deref()) {
         Some("bridge") => InterfaceKind::Bridge,
         Some(_) | None => InterfaceKind::Other,

@@ -228,7 +228,7 @@ fn facts(engine: &Engine, guest: &Guest, disks: &Disks, world: &World, interface
         Err(problem) => (None, Some(problem)),
     };
     let record = if guest.state.is_alive() { engine.runtime.observe(guest.uuid, &guest.dataset)?.record } else { None };
-    let changes = record.as_ref().map(|record| interfaces.pending(engine, guest, record)).transpose()?.unwrap_or_default();
+    let changes = record.as_ref().map(|record| interfaces.pending(engine, guest, record)).unwrap_or_default();
     let set = |key: &str| guest.settings.value(key);
     // Everything that is shown of a running guest is what it was started with; what differs at its next start is pending.
     let started = record.as_ref().map(|record| runs::started(guest, record));

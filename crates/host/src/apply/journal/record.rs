@@ -1,6 +1,7 @@
 //! The content of a journal: its plan, and its progress.
 
 use chyves_core::action::Action;
+use chyves_core::value::json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -90,9 +91,9 @@ impl Record {
         let Some((index, first)) = lines.next() else {
             return Err(if text.is_empty() { "it is empty" } else { "its first line is cut off" }.to_owned());
         };
-        let mut record: Self = serde_json::from_str(first).map_err(|e| bad(index, e))?;
+        let mut record: Self = json::from_str(first).map_err(|e| bad(index, e))?;
         for (index, line) in lines {
-            match serde_json::from_str(line).map_err(|e| bad(index, e))? {
+            match json::from_str(line).map_err(|e| bad(index, e))? {
                 Line::Begins(index, at) => (record.begun, record.latest) = (index + 1, at),
                 Line::Replaces(index, before) => record.replaced.push((index, before)),
                 Line::Done(index) => record.done = index + 1,
