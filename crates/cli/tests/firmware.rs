@@ -193,7 +193,7 @@ fn an_image_that_is_gone_is_shown_as_such_by_what_reads_and_refused_by_what_need
     host.sh("zfs", &["inherit", "chyves:image.kind", &format!("{}/chyves/images/disc", host.pool)]);
     host.ok("info web").says("image disc  no image is called `disc` any more");
     host.ok("list").says("running");
-    host.chyves("insert web disc").ends(3).says("no image is called `disc`");
+    host.chyves("insert web disc").ends(4).says("marked as an image and cannot be used").says("its chyves:image.kind is not set");
     host.ok("eject web cd0");
     host.ok("info web").is_silent_of("missing");
     host.ok("stop web --now");

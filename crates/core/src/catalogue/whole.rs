@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(Catalogue::parse(&whole(""), "t").unwrap().serial, 7);
         let entry = r#""name": "m", "title": "m", "kind": "disk", "address": "http://h/m.img", "checksums": "http://h/S""#;
         for (text, why) in [
-            ("[]".to_owned(), "invalid length 0"),
+            ("[]".to_owned(), "invalid type: sequence"),
             (r#"{"format": 2, "colour": 1}"#.to_owned(), "form 2"),
             (whole(r#", "colour": 1"#), "colour"),
             (r#"{"format": 1, "serial": 7, "issued": "today"}"#.to_owned(), "not a day"),
