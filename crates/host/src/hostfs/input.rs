@@ -24,7 +24,7 @@ impl Input {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let signals = interrupt::count();
         // Descriptors of this process, whose links lead to no path.
-        let own = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|folder| path.as_ref().starts_with(folder));
+        let own = super::named::is_own_descriptor(path.as_ref());
         let how = OFlags::RDONLY | OFlags::NONBLOCK;
         let file = if own {
             File::from(rustix::fs::open(path.as_ref(), how | OFlags::CLOEXEC | OFlags::NOCTTY, rustix::fs::Mode::empty())?)

@@ -66,16 +66,41 @@ pub fn text(path: impl AsRef<Path>, limit: u64) -> Result<String> {
     super::text(read(path, limit)?)
 }
 
-/// Opens a file for appending; if it is missing, it is created with access for its owner only.
+/// Opens a file for appending; if it is missing, it is created with access for its owner only. Links are followed as by
+/// [`open_for`]; one that leads nowhere is not.
 ///
 /// # Errors
-/// The system call fails, or nobody reads the FIFO that it is.
+/// As [`open_for`], or it cannot be created.
 pub fn append(path: impl AsRef<Path>) -> Result<File> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
+    let path = path.as_ref();
+    let access = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = if is_own_descriptor(path) {
+        OpenOptions::new().append(true).open(path)?
+    } else {
+        match open_for(path, access) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => create(path, access)?,
+            opened => opened?,
+        }
+    };
     // Only opening must not wait: a writer expects that what it writes arrives.
     rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
+}
+
+/// Whether a path names a descriptor of this process: its link leads to no path.
+pub(super) fn is_own_descriptor(path: &Path) -> bool {
+    ["/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/proc/self/fd"].iter().any(|own| path.starts_with(own))
+}
+
+/// Creates a file in a folder that is reached as [`open_for`] reaches a file.
+fn create(path: &Path, access: OFlags) -> Result<File> {
+    let absolute = std::path::absolute(path)?;
+    let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    };
+    let folder = open_for(folder, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let made = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    Ok(File::from(rustix::fs::openat(folder, name, made, Mode::RUSR | Mode::WUSR)?))
 }
 
 /// The paths in a folder, sorted.
@@ -324,6 +349,36 @@ mod tests {
             fs::remove_file(&link).unwrap();
         }
         assert!(open_as_seen(&folder).is_ok(), "each subfolder is another name of a folder");
+    }
+
+    #[test]
+    fn a_file_is_appended_to_through_no_link_of_another_user() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        use std::io::Write as _;
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        append(at("new")).unwrap().write_all(b"a").unwrap();
+        append(at("new")).unwrap().write_all(b"b").unwrap();
+        assert_eq!(fs::read_to_string(at("new")).unwrap(), "ab");
+        assert_eq!(fs::metadata(at("new")).unwrap().mode() & 0o777, 0o600);
+        let other = rustix::process::Uid::from_raw(54_321);
+        let link = |name: &str, to: &str| {
+            symlink(to, at(name)).unwrap();
+            rustix::fs::chownat(rustix::fs::CWD, at(name), Some(other), None, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        };
+        link("theirs", "new");
+        link("nowhere", "none");
+        link("folder", ".");
+        for name in ["theirs", "nowhere", "folder/new", "folder/fresh"] {
+            assert!(append(at(name)).is_err(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(at("new")).unwrap(), "ab");
+        assert!(!at("none").exists() && !at("fresh").exists());
+        symlink("new", at("mine")).unwrap();
+        append(at("mine")).unwrap().write_all(b"c").unwrap();
+        assert_eq!(fs::read_to_string(at("new")).unwrap(), "abc");
     }
 
     #[test]
