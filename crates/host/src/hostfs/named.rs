@@ -286,6 +286,7 @@ fn without_links(path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
 mod tests {
     use super::super::input::Input;
     use super::*;
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -356,7 +357,6 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        use std::io::Write as _;
         let temp = tempfile::tempdir().unwrap();
         let at = |name: &str| temp.path().join(name);
         append(at("new")).unwrap().write_all(b"a").unwrap();
