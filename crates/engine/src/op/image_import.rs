@@ -28,7 +28,7 @@ const KEPT_DAYS: i64 = 7;
 pub struct ImageImport {
     /// A file, an address, or `-` for standard input; with `fetch` also a name from the catalogue.
     pub from: String,
-    /// Whether it is fetched: a word that is no address is then a name from the catalogue.
+    /// Whether it is fetched: text that is not an address is then a name from the catalogue.
     #[serde(default)]
     pub fetch: bool,
     /// The name of the image; from the name of the file if it is missing.

@@ -80,7 +80,7 @@ fn is_guest(place: &Dataset) -> Result<bool> {
     Ok(dataset(place)?.is_some_and(|row| row.own.contains_key(UUID)))
 }
 
-/// Whether a dataset below the guests of a root is a group: a file system that is no guest, and no part of one.
+/// Whether a dataset below the guests of a root is a group: a file system that is neither a guest nor part of one.
 ///
 /// # Errors
 /// ZFS cannot be queried.
